@@ -1,0 +1,28 @@
+"""Filters for jupyterhub_config.py: a template prints, Python writes Python."""
+
+import pprint
+
+
+def python_literal(value, indent=0):
+    """Return the value as Python source, continued lines indented by ``indent`` columns."""
+    text = pprint.pformat(_plain(value), width=100 - indent, sort_dicts=False)
+    return text.replace("\n", "\n" + " " * indent)
+
+
+def _plain(value):
+    """Return the value without Ansible's own string and container types, whose repr() is not Python."""
+    if isinstance(value, dict):
+        return {_plain(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(map(_plain, value)) if type(value) in (list, tuple) else list(map(_plain, value))
+    if isinstance(value, str):
+        return str(value)
+    return value
+
+
+class FilterModule:
+    """What Ansible looks for in this file."""
+
+    def filters(self):
+        """Return the filters by name."""
+        return {"python_literal": python_literal}

@@ -1,0 +1,1 @@
+"""What runs inside the hub: single sign-on, batch spawners, profiles."""

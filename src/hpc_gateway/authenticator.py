@@ -1,0 +1,192 @@
+"""Single sign-on: believe the identity header which the web server sets at the login URL alone."""
+
+import asyncio
+import pwd
+import re
+
+from jhub_remote_user_authenticator.remote_user_auth import RemoteUserAuthenticator
+from jupyterhub.handlers import BaseHandler, LogoutHandler
+from tornado import web
+from traitlets import Bool, Integer, Set, Unicode, default
+
+# What Apache's mod_headers writes for a variable that is not set.
+UNSET = "(null)"
+
+# The user id of `nobody`, whom all that belongs to no one belongs to: no person either.
+NOBODY = 65534
+
+
+def decode(value):
+    """Header bytes arrive as Latin-1 text, while identity providers send UTF-8."""
+    try:
+        return value.encode("latin-1").decode("utf-8")
+    except UnicodeError:
+        return value
+
+
+def header_values(request, name):
+    """All values of a header, whichever of `_` and `-` its sender wrote in the name."""
+
+    def canonical(spelling):
+        return spelling.replace("_", "-").lower()
+
+    return [
+        decode(value).strip()
+        for spelling, value in request.headers.get_all()
+        if canonical(spelling) == canonical(name)
+    ]
+
+
+def refuse(message):
+    # Without a reason of its own the message would stand on the page twice.
+    return web.HTTPError(403, message, reason="Forbidden")
+
+
+class GatewayLoginHandler(BaseHandler):
+    """Sign in whoever the web server says is there; an earlier login of somebody else ends."""
+
+    async def get(self):
+        user = await self.login_user()
+        if user is None:
+            raise refuse("You signed in, but your account may not use this JupyterHub.")
+        self._jupyterhub_user = user
+        self.redirect(self.get_next_url(user))
+
+
+class GatewayLogoutHandler(LogoutHandler):
+    """Clear the hub's own cookies, then go on to where the web server's session ends."""
+
+    async def render_logout_page(self):
+        target = self.authenticator.logout_redirect_url
+        if target:
+            self.redirect(target, permanent=False)
+        else:
+            # Not to the login page, which would sign the same user in again.
+            self.finish(await self.render_template("logout.html"))
+
+
+class GatewayAuthenticator(RemoteUserAuthenticator):
+    """Exactly one well-formed header value of an ordinary account, or a refusal that says why."""
+
+    header_name = Unicode("Remote_User", config=True, help="Header with the user's name.")
+
+    data_header_name = Unicode(
+        "Remote_User_Data",
+        config=True,
+        help="Header with further data about the user, separated by `;`: the groups.",
+    )
+
+    group_pattern = Unicode(
+        r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}",
+        config=True,
+        help="Data that matches this as a whole are groups; the rest stays in auth_state only.",
+    )
+
+    allowed_groups = Set(
+        config=True,
+        help="Groups whose members may sign in, in addition to `allowed_users`.",
+    )
+
+    minimum_uid = Integer(
+        1000,
+        min=1,
+        config=True,
+        help="Accounts with a lower user id, those of the system, may not sign in.",
+    )
+
+    require_account = Bool(
+        True,
+        config=True,
+        help="Refuse a user whom this machine does not know, rather than fail to start a server.",
+    )
+
+    logout_redirect_url = Unicode(
+        config=True,
+        help="Where to go after the hub's own logout: the logout of the web server's session.",
+    )
+
+    manage_groups = Bool(
+        True, config=True, help="Take the user's groups from `data_header_name` at each login."
+    )
+
+    @default("allow_existing_users")
+    def _allow_existing_users_default(self):
+        # An allow list means what it says: being struck off it ends the access.
+        return False
+
+    def get_handlers(self, app):
+        return [("/login", GatewayLoginHandler), ("/logout", GatewayLogoutHandler)]
+
+    def validate_username(self, username):
+        # The base class matches the beginning only: "bob; rm" would pass as "bob".
+        pattern = self.username_pattern
+        return super().validate_username(username) and (
+            not pattern or re.fullmatch(pattern, username) is not None
+        )
+
+    def check_allowed(self, username, authentication=None):
+        groups = (authentication or {}).get("groups") or []
+        return super().check_allowed(username, authentication) or bool(
+            self.allowed_groups.intersection(groups)
+        )
+
+    async def authenticate(self, handler, data=None):
+        name = self.read_name(handler.request)
+        data = self.read_data(handler.request)
+        await self.check_account(self.normalize_username(name))
+        return {
+            "name": name,
+            "auth_state": {"name": name, "data": data},
+            "groups": [item for item in data if re.fullmatch(self.group_pattern, item)],
+        }
+
+    async def refresh_user(self, user, handler=None):
+        # Away from the login URL the web server sends no header, and one that is there is never
+        # a proof of who someone is; but one of another user ends this session. Plain True keeps
+        # the auth_state and the groups of the login.
+        values = header_values(handler.request, self.header_name) if handler else []
+        return all(self.normalize_username(value) == user.name for value in values)
+
+    def read_name(self, request):
+        """The one user name in the request. A proxy may have joined two headers by a comma."""
+        values = header_values(request, self.header_name)
+        if not any(values):
+            raise web.HTTPError(
+                401,
+                "The web server did not say who you are. Sign in through its login page.",
+                reason="Unauthorized",
+            )
+        if len(values) > 1 or "," in values[0]:
+            raise refuse("The web server named more than one user. Sign in again.")
+        name = values[0]
+        # The pattern sees the lower-case name, and lower() turns one foreign letter into an ASCII
+        # one (the Kelvin sign, into k): that would be somebody else's name.
+        lookalike = not name.isascii() and name.lower().isascii()
+        if name == UNSET or lookalike or not self.validate_username(self.normalize_username(name)):
+            self.log.warning("Refused the user name %.40r", name)
+            raise refuse("The web server sent a user name that is not valid on this JupyterHub.")
+        return name
+
+    def read_data(self, request):
+        values = header_values(request, self.data_header_name)
+        if len(values) > 1:
+            raise refuse("The web server sent the data about you twice. Sign in again.")
+        items = [item.strip() for value in values for item in value.split(";")]
+        return [item for item in items if item and item != UNSET]
+
+    async def check_account(self, username):
+        """Refuse accounts of the system, and unknown ones, which could not start a server."""
+        try:
+            # Off the event loop, since a directory service may take its time to answer.
+            account = await asyncio.to_thread(pwd.getpwnam, username)
+        except KeyError:
+            if self.require_account:
+                self.log.warning("Refused %s, who has no account on this machine", username)
+                raise refuse(
+                    f"You signed in as {username}, but this machine has no account of that name. "
+                    "Ask its administrators for one."
+                ) from None
+            return
+        if account.pw_uid < self.minimum_uid or account.pw_uid == NOBODY:
+            self.log.warning("Refused %s, whose user id is %i", username, account.pw_uid)
+            raise refuse(f"{username} is an account of the system, which may not sign in here.")

@@ -1,0 +1,495 @@
+"""The rules of role preflight, each with a value it refuses and one it lets pass."""
+
+import importlib
+import json
+import math
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROLES = Path(__file__).resolve().parents[2] / "roles"
+sys.path.append(str(ROLES / "preflight/plugin_utils"))
+rules = importlib.import_module("preflight_rules")
+
+TRAITS = {
+    "slurm": {
+        name: {"type": kind, "allow_none": name == "cpu_limit"}
+        for name, kind in {
+            "args": "list",
+            "cmd": "any",
+            "cpu_limit": "float",
+            "debug": "bool",
+            "environment": "dict",
+            "pre_spawn_hook": "any",
+            "req_memory": "str",
+            "req_ngpus": "str",
+            "req_nprocs": "str",
+            "req_partition": "str",
+            "req_runtime": "str",
+            "start_timeout": "int",
+        }.items()
+    },
+}
+
+
+def load(path):
+    return yaml.safe_load(path.read_text()) or {}
+
+
+def specs():
+    found = {
+        path.parts[-3]: load(path)["argument_specs"]
+        for path in ROLES.glob("*/meta/argument_specs.yml")
+    }
+    return rules.merge_specs(found)
+
+
+SPECS = specs()
+DEFAULTS = {
+    name: value for path in ROLES.glob("*/defaults/main.yml") for name, value in load(path).items()
+}
+CALLS = ("packages_names", "release_kind", "release_root", "release_tools")
+
+
+def instance(host="one", **variables):
+    values = {**DEFAULTS, **variables}
+    values.setdefault("hub_name", "main")
+    if "hub_account" not in variables:
+        values["hub_account"] = f"jupyterhub-{values['hub_name']}"
+    return rules.Instance(host, values)
+
+
+def messages(**variables):
+    """Return the problems of an instance with these variables, as text."""
+    found = rules.check(instance(**variables), SPECS, variables, TRAITS, CALLS)
+    return [rules.message(problem, "here") for problem in found]
+
+
+def profile(**fields):
+    """Return a list with one profile; a field that is MISSING is left out."""
+    whole = {"name": "One", "key": "one", "spawner": "slurm", **fields}
+    return [{name: value for name, value in whole.items() if value is not rules.MISSING}]
+
+
+def slurm(**options):
+    return {"hub_profiles": profile(options=options)}
+
+
+def partitions(*items):
+    return {"slurm_embedded": "always", "slurm_partitions": list(items), **slurm()}
+
+
+def test_defaults_are_sound():
+    assert messages() == []
+
+
+def test_table_of_traits_is_understood():
+    table = json.loads((ROLES / "preflight/files/spawner_traits.json").read_text())
+    assert set(table) == set(rules.ALIASES)
+    kinds = {trait["type"] for traits in table.values() for trait in traits.values()}
+    assert kinds <= set(rules.TRAIT_TYPES)
+    found = rules.check(instance(), SPECS, {}, table, CALLS)
+    assert found == []
+
+
+REFUSED = [
+    # names and types
+    ({"hub_profile": []}, "hub_profile", 'Did you mean "hub_profiles"'),
+    ({"gateway_color": "red"}, "gateway_color", "roles/gateway/defaults/main.yml"),
+    ({"__hub_state": 1}, "__hub_state", "role hub's own"),
+    ({"gatway_listen": ["*"]}, "gatway_listen", 'Did you mean "gateway_listen"'),
+    ({"release_kind": "hub"}, "release_kind", "Remove it from the inventory"),
+    ({"hub_log_level": "LOUD"}, "hub_log_level", "DEBUG, INFO, WARNING, ERROR"),
+    ({"hub_log_level": "INOF"}, "hub_log_level", 'Did you mean "INFO"'),
+    ({"hub_name": None}, "hub_name", "is empty"),
+    ({"hub_name": False}, "hub_name", "true or false. Put it in quotes"),
+    ({"hub_name": 7}, "hub_name", "is wanted"),
+    ({"hub_name": ["a"]}, "hub_name", "is not text"),
+    ({"hub_start_timeout": "soon"}, "hub_start_timeout", "is not a whole number"),
+    ({"hub_start_timeout": True}, "hub_start_timeout", "is not a whole number"),
+    ({"hub_cookie_max_age_days": "x"}, "hub_cookie_max_age_days", "is not a number"),
+    ({"gateway_ports_managed": "perhaps"}, "gateway_ports_managed", "is not true or false"),
+    ({"hub_admin_users": "alice"}, "hub_admin_users", "is not a list"),
+    ({"hub_admin_users": [1]}, "hub_admin_users[0]", "Put it in quotes"),
+    ({"batch_commands": "qsub"}, "batch_commands", "is not a mapping"),
+    ({"batch_schedulers": ["slrum"]}, "batch_schedulers[0]", 'Did you mean "slurm"'),
+    # ranges and paths
+    ({"release_keep": 0}, "release_keep", "from 1 to"),
+    ({"hub_minimum_uid": 0}, "hub_minimum_uid", "would let root sign in"),
+    ({"hub_minimum_uid": 2**33}, "hub_minimum_uid", "is out of range"),
+    ({"gateway_https_port": 70000}, "gateway_https_port", "from 1 to 65535"),
+    ({"gateway_https_port": 0}, "gateway_https_port", "from 1 to 65535"),
+    ({"hub_cookie_max_age_days": 0}, "hub_cookie_max_age_days", "above 0"),
+    ({"gateway_max_request_workers": 300}, "gateway_max_request_workers", "Use 256 or 384"),
+    ({"release_python": "python3"}, "release_python", "is not an absolute path"),
+    ({"release_python": ""}, "release_python", "is empty"),
+    # the hub
+    ({"hub_name": "a/b"}, "hub_name", "small letters"),
+    ({"hub_name": "a" * 22}, "hub_name", "at most 21"),
+    ({"hub_name": "Main"}, "hub_name", "small letters"),
+    ({"hub_name": "main\n"}, "hub_name", "small letters"),
+    ({"hub_name": "proxy-main"}, "hub_name", "proxy unit of another hub"),
+    ({"hub_base_url": "jupyter"}, "hub_base_url", "begins and ends with /"),
+    ({"hub_base_url": "/jupyter"}, "hub_base_url", "begins and ends with /"),
+    ({"hub_base_url": "/a/../b/"}, "hub_base_url", "begins and ends with /"),
+    ({"hub_base_url": "https://x/"}, "hub_base_url", "gateway_server_name"),
+    ({"hub_account": "root"}, "hub_account", "never runs as root"),
+    ({"hub_account": "Hub User"}, "hub_account", "is no name of an account"),
+    ({"hub_username_pattern": "^[a-z"}, "hub_username_pattern", "not a regular expression"),
+    ({"hub_username_pattern": "[a-z]+"}, "hub_username_pattern", "Begin it with ^"),
+    ({"hub_username_pattern": "^[a-z]+"}, "hub_username_pattern", "end it with $"),
+    ({"hub_username_pattern": "^.*$"}, "hub_username_pattern", "admits the empty name and 8 more"),
+    ({"hub_username_pattern": "^.+$"}, "hub_username_pattern", "(null)"),
+    ({"hub_username_pattern": "^[a-z.]+$"}, "hub_username_pattern", '".."'),
+    ({"hub_username_pattern": "^[a-z]*$"}, "hub_username_pattern", "the empty name"),
+    ({"hub_username_pattern": "^[a-z ]+$"}, "hub_username_pattern", "a space"),
+    ({"hub_username_pattern": "^[a-z,]+$"}, "hub_username_pattern", "a comma"),
+    ({"hub_username_pattern": "^[a-z;]+$"}, "hub_username_pattern", "a semicolon"),
+    ({"hub_username_pattern": "^[a-z-]+$"}, "hub_username_pattern", "a dash"),
+    ({"hub_username_pattern": "^a|b$"}, "hub_username_pattern", "a slash"),
+    ({"hub_admin_users": ["root"]}, "hub_admin_users[0]", "root never signs in"),
+    ({"hub_allowed_users": ["ann", "Bob"]}, "hub_allowed_users[1]", "does not match"),
+    ({"hub_blocked_users": ["Eve"]}, "hub_blocked_users[0]", "does not match"),
+    (
+        {"hub_allowed_users": ["ann"], "hub_blocked_users": ["ann"]},
+        "hub_allowed_users[0]",
+        "stands in hub_blocked_users too",
+    ),
+    ({"hub_notebook_listen": "eth0"}, "hub_notebook_listen", "is not an IP address"),
+    ({"singleuser_default_url": "lab"}, "singleuser_default_url", "begins with /"),
+    ({"gateway_site_name": "two\nlines"}, "gateway_site_name", "is not one line of text"),
+    # profiles
+    ({"hub_profiles": []}, "hub_profiles", "nobody could start a notebook"),
+    ({"hub_profiles": {}}, "hub_profiles", "is not a list"),
+    ({"hub_profiles": ["small"]}, "hub_profiles[0]", "is not a profile"),
+    ({"hub_profiles": profile(name=rules.MISSING)}, "hub_profiles[0].name", "is missing"),
+    ({"hub_profiles": profile(key=rules.MISSING)}, "hub_profiles[0].key", "is missing"),
+    ({"hub_profiles": profile(spawner=rules.MISSING)}, "hub_profiles[0].spawner", "is missing"),
+    ({"hub_profiles": profile(spawnr="x")}, "hub_profiles[0].spawnr", 'Did you mean "spawner"'),
+    ({"hub_profiles": profile(name="")}, "hub_profiles[0].name", "is not one line"),
+    ({"hub_profiles": profile(key="A b")}, "hub_profiles[0].key", "small letters"),
+    ({"hub_profiles": profile(key=12)}, "hub_profiles[0].key", "in quotes if it is a number"),
+    ({"hub_profiles": profile() * 2}, "hub_profiles[1].key", "hub_profiles[0] has the same key"),
+    (
+        {"hub_profiles": profile(default=True) + profile(key="two", default=True)},
+        "hub_profiles[1].default",
+        "hub_profiles[0] is the default already",
+    ),
+    ({"hub_profiles": profile(default="yes")}, "hub_profiles[0].default", "is not true or false"),
+    ({"hub_profiles": profile(groups="staff")}, "hub_profiles[0].groups", "is not a list of names"),
+    ({"hub_profiles": profile(groups=[])}, "hub_profiles[0].groups", "nobody would see"),
+    ({"hub_profiles": profile(spawner=1)}, "hub_profiles[0].spawner", "is not a spawner's name"),
+    ({"hub_profiles": profile(spawner="slrm")}, "hub_profiles[0].spawner", 'Did you mean "slurm"'),
+    ({"hub_profiles": profile(spawner="a..B")}, "hub_profiles[0].spawner", "a Python class"),
+    ({"hub_profiles": profile(spawner="torque")}, "hub_profiles[0].spawner", "Add torque to"),
+    ({"hub_profiles": profile(options=["a"])}, "hub_profiles[0].options", "is not a mapping"),
+    (slurm(req_nprcs="2"), "hub_profiles[0].options.req_nprcs", 'Did you mean "req_nprocs"'),
+    (slurm(zzz=1), "hub_profiles[0].options.zzz", "the spawner slurm has no such setting"),
+    (slurm(req_nprocs=2), "hub_profiles[0].options.req_nprocs", "is not text. Put it in quotes"),
+    (slurm(req_nprocs="two"), "hub_profiles[0].options.req_nprocs", "is not a whole number"),
+    (slurm(req_nprocs="0"), "hub_profiles[0].options.req_nprocs", "is not a whole number"),
+    (slurm(req_ngpus="some"), "hub_profiles[0].options.req_ngpus", "is not a whole number"),
+    (slurm(req_memory="lots"), "hub_profiles[0].options.req_memory", '"4gb" or "4G"'),
+    (slurm(req_runtime="12h"), "hub_profiles[0].options.req_runtime", '"1-12:00:00"'),
+    (
+        {
+            "batch_schedulers": ["pbs"],
+            "hub_profiles": profile(spawner="pbs", options={"req_runtime": "90"}),
+        },
+        "hub_profiles[0].options.req_runtime",
+        "is not a walltime. Use hours, minutes and seconds",
+    ),
+    (slurm(req_runtime=43200), "hub_profiles[0].options.req_runtime", "without quotes as 43200"),
+    (slurm(req_memory=None), "hub_profiles[0].options.req_memory", "is empty"),
+    (slurm(debug="no"), "hub_profiles[0].options.debug", "is not true or false"),
+    (slurm(start_timeout="3"), "hub_profiles[0].options.start_timeout", "is not a whole number"),
+    (slurm(start_timeout=3.5), "hub_profiles[0].options.start_timeout", "is not a whole number"),
+    (slurm(args="-v"), "hub_profiles[0].options.args", "is not a list"),
+    (slurm(environment="A=1"), "hub_profiles[0].options.environment", "is not a mapping"),
+    (slurm(start_timeout=True), "hub_profiles[0].options.start_timeout", "is not a whole number"),
+    (slurm(cpu_limit="1"), "hub_profiles[0].options.cpu_limit", "is not a number"),
+    (slurm(pre_spawn_hook="f"), "hub_profiles[0].options.pre_spawn_hook", "jupyterhub_config.d"),
+    (
+        {"slurm_embedded": "always", **slurm(req_partition="shrt")},
+        "hub_profiles[0].options.req_partition",
+        'Did you mean "short"',
+    ),
+    (
+        {"slurm_embedded": "always", **slurm(req_partition="short", req_runtime="01:00:01")},
+        "hub_profiles[0].options.req_runtime",
+        "longer than max_time 01:00:00 of the partition short",
+    ),
+    (
+        {"slurm_embedded": "always", **slurm(req_runtime="90")},
+        "hub_profiles[0].options.req_runtime",
+        "longer than max_time 01:00:00 of the partition short",
+    ),
+    # the gateway
+    ({"gateway_listen": []}, "gateway_listen", "nobody could reach"),
+    ({"gateway_listen": ["eth0"]}, "gateway_listen[0]", "is not an IP address"),
+    ({"gateway_listen": ["[::1]"]}, "gateway_listen[0]", "is not an IP address"),
+    ({"gateway_listen": ["127.0.0.1"] * 2}, "gateway_listen[1]", "stands here twice"),
+    ({"gateway_listen": ["*", "127.0.0.1"]}, "gateway_listen[1]", "covers it already"),
+    ({"gateway_listen": ["0.0.0.0", "127.0.0.1"]}, "gateway_listen[1]", "covers it already"),
+    ({"gateway_api_listen": "node"}, "gateway_api_listen", "is not an IP address"),
+    ({"gateway_http_port": 443}, "gateway_https_port", "gateway_http_port is the same port"),
+    ({"gateway_api_port": 443}, "gateway_api_port", "gateway_https_port is the same port"),
+    ({"gateway_server_name": "https://a.b"}, "gateway_server_name", "is not a host name"),
+    ({"gateway_server_name": "a_b"}, "gateway_server_name", "is not a host name"),
+    ({"gateway_server_name": "a..b"}, "gateway_server_name", "is not a host name"),
+    ({"gateway_api_url": "10.0.0.1:8081"}, "gateway_api_url", "http://ADDRESS:PORT"),
+    ({"gateway_api_url": "ftp://a"}, "gateway_api_url", "is not an http or https address"),
+    ({"gateway_api_url": "http://a:x"}, "gateway_api_url", "is not an http or https address"),
+    ({"gateway_api_url": "http://a/hub"}, "gateway_api_url", "more than server and port"),
+    ({"gateway_tls_key": "/k"}, "gateway_tls_key", "gateway_tls_certificate is not set"),
+    ({"gateway_tls_certificate": "/c"}, "gateway_tls_certificate", "gateway_tls_key is not set"),
+    ({"gateway_header_user": "Remote User"}, "gateway_header_user", "is no name of a header"),
+    ({"gateway_header_user": "Cookie"}, "gateway_header_user", "has a use of its own"),
+    ({"gateway_header_user": "X_Real_IP"}, "gateway_header_user", "has a use of its own"),
+    ({"gateway_header_data": "remote-user"}, "gateway_header_data", "gateway_header_user too"),
+    # the batch system
+    ({"batch_user_group": "root"}, "batch_user_group", "never submit"),
+    ({"batch_user_group": "a b"}, "batch_user_group", "is no name of a group"),
+    ({"slurm_partitions": []}, "slurm_partitions", "is empty"),
+    (partitions({"max_time": "1"}), "slurm_partitions[0].name", "is missing"),
+    (partitions({"name": "a", "max_time": 90}), "slurm_partitions[0].max_time", "in quotes"),
+    (
+        partitions({"name": "a", "max_time": "1", "defalt": True}),
+        "slurm_partitions[0].defalt",
+        'Did you mean "default"',
+    ),
+    (
+        partitions({"name": "a", "max_time": "1"}, {"name": "a", "max_time": "1"}),
+        "slurm_partitions[1].name",
+        "slurm_partitions[0] has the same name",
+    ),
+    (partitions({"name": "DEFAULT", "max_time": "1"}), "slurm_partitions[0].name", "Slurm"),
+    (partitions({"name": "a b", "max_time": "1"}), "slurm_partitions[0].name", "no name of a"),
+    (partitions({"name": "a", "max_time": "12h"}), "slurm_partitions[0].max_time", "or UNLIMITED"),
+    (
+        partitions(
+            {"name": "a", "max_time": "1", "default": True},
+            {"name": "b", "max_time": "1", "default": True},
+        ),
+        "slurm_partitions[1].default",
+        "slurm_partitions[0] is the default already",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("variables", "path", "fragment"), REFUSED, ids=[f"{row[1]}-{row[2]}"[:60] for row in REFUSED]
+)
+def test_refused(variables, path, fragment):
+    found = messages(**variables)
+    matching = [text for text in found if text.startswith((f"here {path} = ", f"here {path}: "))]
+    assert len(found) == 1
+    assert matching == found
+    assert fragment in found[0]
+    assert found[0].endswith(".")
+
+
+ACCEPTED = [
+    {"hub_start_timeout": "300"},  # -e hub_start_timeout=300 is text
+    {"hub_base_url": "/"},
+    {"hub_base_url": "/a/b.c/"},
+    {"hub_username_pattern": r"\A[a-z][a-z0-9._@]*\Z"},
+    {"hub_blocked_users": ["root"]},
+    {"gateway_listen": ["*"]},
+    {"gateway_listen": ["::1", "192.0.2.1"]},
+    {"gateway_server_name": "hub.example.org"},
+    {"gateway_api_url": "https://[2001:db8::1]:8081/"},
+    {"gateway_tls_certificate": "/c", "gateway_tls_key": "/k"},
+    {"batch_user_group": "hpc-users"},
+    {"hub_profiles": profile(spawner="my.module.Spawner", options={"anything": 1})},
+    {"batch_schedulers": ["slurm", "local"], "hub_profiles": profile(spawner="local")},
+    {"slurm_embedded": "never", "slurm_partitions": [], **slurm(req_partition="siteonly")},
+    {"slurm_embedded": "always", **slurm(req_partition="long", req_runtime="12:00:00")},
+    slurm(cpu_limit=None, cmd=["a", "b"], debug=True, start_timeout=3, req_ngpus="0"),
+    slurm(cpu_limit=1, cmd=None, args=["-v"], environment={"A": "1"}),
+    slurm(req_runtime="", req_memory="", req_nprocs="16"),
+    *(slurm(req_memory=memory) for memory in ("4gb", "4G", "4096M", "4096", "1t")),
+    *(slurm(req_runtime=time) for time in ("1-00:00:00", "10:00", "90", "2-12", "UNLIMITED")),
+    {"site_color": "red", "ansible_user": "root"},
+]
+
+
+@pytest.mark.parametrize("variables", ACCEPTED, ids=str)
+def test_accepted(variables):
+    assert messages(**variables) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "scheduler", "seconds"),
+    [
+        ("12:00:00", "torque", 43200),
+        ("12:00:00", "slurm", 43200),
+        ("1-12:00:00", "slurm", 129600),
+        ("1-12", "slurm", 129600),
+        ("1-12:30", "slurm", 131400),
+        ("90:00", "slurm", 5400),
+        ("90", "slurm", 5400),
+        ("infinite", "slurm", math.inf),
+        ("8:30", "lsf", 30600),
+        ("90", "pbs", None),
+        ("1-12:00:00", "pbs", None),
+        ("8:30", "torque", None),
+        ("00:60:00", "torque", None),
+        ("00:00:00", "torque", None),
+        ("1-24:00:00", "slurm", None),
+        ("12h", "slurm", None),
+        ("", "slurm", None),
+    ],
+)
+def test_walltime(text, scheduler, seconds):
+    assert rules.walltime(text, scheduler) == seconds
+
+
+def test_all_problems_are_found_at_once():
+    assert len(messages(hub_name="a/b", gateway_listen=["x"], release_keep=0, hub_x=1)) == 4
+
+
+def test_option_only_a_caller_knows():
+    options = {"hub_x": {"type": "str"}}
+    found = rules.merge_specs({"a": {"main": {"options": options}}, "hub": {"main": {}}})
+    assert set(found.options) == {"hub_x"}
+
+
+@pytest.mark.parametrize("name", ["slurm_partitions", "hub_profiles"])
+def test_partitions_not_compared_while_a_list_is_wrong(name):
+    wrong = instance(**{name: "x"})
+    rules.check_asked_partitions(wrong)
+    assert wrong.problems == []
+
+
+def test_required_variable_without_default():
+    found = rules.merge_specs(
+        {"site": {"main": {"options": {"site_token": {"required": True, "description": ["A. B"]}}}}}
+    )
+    bare = rules.Instance("one", {})
+    rules.check_types(bare, found, ())
+    assert [rules.message(problem, "x") for problem in bare.problems] == [
+        "x site_token: is not set and has no default. Set it in the inventory: A."
+    ]
+    called = rules.Instance("one", {})
+    rules.check_types(called, found, ("site_token",))
+    waiting = rules.Instance("one", {}, frozenset({"site_token"}))
+    rules.check_types(waiting, found, ())
+    assert called.problems == waiting.problems == []
+
+
+def test_longest_role_name_owns_a_variable():
+    found = rules.merge_specs({"log": {"main": {}}, "log_shipping": {"main": {}}})
+    assert found.owner("log_shipping_target") == "log_shipping"
+    assert found.owner("__log_shipping_target") == "log_shipping"
+    assert found.owner("log_level") == "log"
+    assert found.owner("other_level") is None
+
+
+def test_own_spec_counts():
+    own, foreign = {"type": "int"}, {"type": "str", "required": True}
+    found = rules.merge_specs(
+        {
+            "a": {"main": {"options": {"b_x": foreign}}},
+            "b": {"main": {"options": {"b_x": own}}},
+            "c": {"main": {"options": {"b_x": foreign}}},
+        }
+    )
+    assert found.options["b_x"] is own
+    assert found.required == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("hub_api_token",), "canary"),
+        (("hub_profiles", 0, "options", "environment", "PASSWORD"), "canary"),
+        (("gateway_tls_key",), "-----BEGIN PRIVATE KEY-----canary"),
+        (("x",), {"secret": "canary", "list": [{"passphrase": "canary"}]}),
+    ],
+)
+def test_secrets_are_not_shown(path, value):
+    text = rules.message(rules.Problem(path, value, "what", "remedy"), "here")
+    assert "canary" not in text
+    assert rules.HIDDEN in text
+
+
+def test_value_from_a_vault_is_not_shown():
+    assert "canary" not in rules.message(rules.Problem(("x",), "canary", "w", "r"), "h", True)
+
+
+def test_key_content_instead_of_a_path_is_not_shown():
+    (found,) = messages(
+        gateway_tls_certificate="/c", gateway_tls_key="-----BEGIN PRIVATE KEY-----\ncanary"
+    )
+    assert "canary" not in found
+    assert "is the content of a file" in found
+
+
+def test_long_values_are_cut():
+    assert len(rules.value_text(("x",), "y" * 500)) == 100
+
+
+def neighbours(mine, theirs):
+    """Return what is wrong with one host beside another on its machine."""
+    apart = {"hub_name": "test", "hub_base_url": "/test/"}
+    one, two = instance("one", **{**apart, **mine}), instance("two", **theirs)
+    rules.check_neighbour(one, two)
+    return [rules.message(problem, "here") for problem in one.problems]
+
+
+def test_two_good_instances():
+    assert neighbours({}, {}) == []
+
+
+@pytest.mark.parametrize(
+    ("mine", "theirs", "path", "fragment"),
+    [
+        ({"hub_name": "main"}, {}, "hub_name", "the host two on the same machine"),
+        ({"hub_account": "hub"}, {"hub_account": "hub"}, "hub_account", "other's secrets"),
+        ({"hub_base_url": "/jupyter/"}, {}, "hub_base_url", "uses this path too"),
+        ({"hub_base_url": "/jupyter/test/"}, {}, "hub_base_url", "lies inside the other"),
+        ({"hub_base_url": "/"}, {}, "hub_base_url", "lies inside the other"),
+        (
+            {"hub_base_url": "/jupyter/", "gateway_server_name": "b.example.org"},
+            {},
+            "hub_base_url",
+            "under the same gateway_api_port",
+        ),
+        (
+            {"gateway_tls_certificate": "/c", "gateway_tls_key": "/k"},
+            {"gateway_tls_certificate": "/d", "gateway_tls_key": "/k"},
+            "gateway_tls_certificate",
+            'has "/d"',
+        ),
+        ({"gateway_api_port": 9000}, {}, "gateway_api_port", "has 8081"),
+        ({"slurm_embedded": "never"}, {}, "slurm_embedded", "one batch system"),
+        ({"slurm_cpus": 2}, {}, "slurm_cpus", "has none"),
+    ],
+)
+def test_neighbours(mine, theirs, path, fragment):
+    (found,) = neighbours(mine, theirs)
+    assert found.startswith(f"here {path} = ")
+    assert fragment in found
+
+
+def test_neighbours_under_two_server_names_may_differ():
+    mine = {"gateway_server_name": "b.example.org", "gateway_api_port": 9000}
+    assert neighbours(mine | {"hub_base_url": "/jupyter/"}, {}) == []
+
+
+def test_neighbour_with_a_wrong_path():
+    assert neighbours({"hub_base_url": 1}, {}) == []
+
+
+def test_neighbour_value_only_the_machine_knows():
+    one, two = instance("one", hub_name="test", hub_base_url="/t/", slurm_cpus=2), instance("two")
+    two.unknown = frozenset({"slurm_cpus"})
+    rules.check_neighbour(one, two)
+    assert one.problems == []
+
+
+def test_port_pair_not_judged_while_one_is_wrong():
+    assert len(messages(gateway_http_port="x", gateway_https_port=80)) == 1

@@ -24,7 +24,7 @@ def check_port(body):
     if not isinstance(body, dict) or set(body) != {"port"}:
         raise web.HTTPError(400, "The body must be a JSON object with the one key 'port'")
     port = body["port"]
-    if type(port) is not int or not 1024 <= port <= 65535:  # a bool is an int to isinstance()
+    if not isinstance(port, int) or not 1024 <= port <= 65535:
         raise web.HTTPError(400, "The port must be an integer from 1024 to 65535")
     return port
 

@@ -95,11 +95,19 @@ def test_refused(headers, status):
     assert refusal.value.reason in ("Forbidden", "Unauthorized")
 
 
+@pytest.mark.parametrize(
+    "name", ["bob, root", "(null)", "root", "\u212aim".encode().decode("latin-1")]
+)
+def test_refused_whatever_the_pattern(name):
+    with pytest.raises(web.HTTPError):
+        login(("Remote_User", name), username_pattern=".+", require_account=False)
+
+
 def test_pattern_must_match_as_a_whole():
     """An administrator's pattern without ^ and $ means the whole name too."""
-    with pytest.raises(web.HTTPError):
-        login(("Remote_User", "bob.x"), username_pattern="[a-z]+")
-    assert authenticator(username_pattern="[a-z]+").validate_username("bob\n") is False
+    hub = authenticator(username_pattern="[a-z]+")
+    assert hub.validate_username("bob")
+    assert not hub.validate_username("bob.x")
 
 
 def test_without_a_pattern_the_hub_still_has_its_own_rules():
@@ -156,6 +164,7 @@ def test_data_become_auth_state_and_groups():
 def test_no_data_means_no_groups(data):
     model = login(("Remote_User", "bob"), ("Remote_User_Data", data))
     assert model["groups"] == []
+    assert model["auth_state"]["data"] == []
     assert login(("Remote_User", "bob"))["groups"] == []
 
 

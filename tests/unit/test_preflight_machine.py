@@ -36,7 +36,22 @@ def test_supported_debian(found, version, tmp_path):
     assert (found.problems, found.warnings) == ([], [])
 
 
-@pytest.mark.parametrize("release", [{"ID": "debian", "VERSION_ID": "11"}, {"ID": "ubuntu"}, {}])
+def test_user(found):
+    machine.check_user(found, 0)
+    assert found.problems == []
+    machine.check_user(found, 1000)
+    assert whats(found) == ["Ansible is not root on this machine"]
+
+
+@pytest.mark.parametrize(
+    "release",
+    [
+        {"ID": "debian", "VERSION_ID": "11"},
+        {"ID": "ubuntu", "VERSION_ID": "9.04"},
+        {"ID": "rocky", "VERSION_ID": "8.10"},
+        {},
+    ],
+)
 def test_unsupported_system(found, release, tmp_path):
     machine.check_system(found, release, str(tmp_path))
     assert whats(found) == ["is not supported"]

@@ -5,7 +5,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from ansible._internal._datatag._tags import Origin, VaultedValue
 from ansible.parsing.dataloader import DataLoader
+from ansible.parsing.vault import EncryptedString
 from ansible.template import Templar
 
 ROLES = Path(__file__).resolve().parents[2] / "roles"
@@ -52,6 +54,10 @@ def values(tmp_path, monkeypatch):
     path = tmp_path / "roles/hub/vars.yml"
     path.write_text("__hub_constant: 1\n")
     given.update(loader.load_from_file(str(path)))
+    given["hub_typed"] = Origin(description="<CLI option '-e'>").tag("x")
+    given["hub_plugin"] = Origin(description="<inventory plugin>").tag("x")
+    given["hub_vault"] = {"inner": VaultedValue(ciphertext="x").tag("canary")}
+    given["hub_registered"] = "no file and no command line said this"
     found = module.Values("one", given, roles, Templar(loader))
     found.resolve([*roles.defaults, *given])
     return found
@@ -69,6 +75,7 @@ def test_specs_are_read(values):
 def test_given_is_what_the_inventory_says(values):
     assert "hub_account" not in values.given
     assert "__hub_constant" not in values.given
+    assert "hub_registered" not in values.given
     assert {"hub_name", "hub_open", "__hub_internal"} <= set(values.given)
 
 
@@ -87,6 +94,8 @@ def test_unresolvable(values):
         (("hub_profiles", 0, "key"), "inventory.yml:5"),
         (("site_profiles", 0, "name"), "inventory.yml:5"),
         (("hub_open",), "inventory of one"),
+        (("hub_typed",), "command line (-e)"),
+        (("hub_plugin",), "<inventory plugin>"),
         (("hub_missing",), "inventory of one"),
     ],
 )
@@ -94,8 +103,27 @@ def test_where(values, path, place):
     assert values.where(path) == place
 
 
+def test_value_from_a_vault_is_secret(values):
+    assert values.is_secret(("hub_vault", "inner"))
+    assert values.is_secret(("hub_vault",))
+    assert not values.is_secret(("hub_name",))
+    assert not values.is_secret(("hub_vault", "missing"))
+
+
+def test_value_still_in_a_vault_is_secret(values):
+    locked = Origin(path="/inventory.yml").tag(EncryptedString(ciphertext="x"))
+    raw = {"hub_one": locked, "hub_many": [locked]}
+    again = module.Values("one", raw, values.roles, values._templar)
+    again.resolve(raw)
+    assert set(again.errors) == {"hub_one"}
+    assert again.is_secret(("hub_one",))
+    assert again.is_secret(("hub_many",))
+
+
 def test_without_origins_the_host_is_named(values, monkeypatch):
     monkeypatch.setattr(module, "Origin", None)
+    monkeypatch.setattr(module, "VaultedValue", None)
     assert values.where(("hub_name",)) == "inventory of one"
+    assert not values.is_secret(("hub_name",))
     again = module.Values("one", {"hub_name": "x", "__hub_y": 1}, values.roles, values._templar)
     assert set(again.given) == {"hub_name"}

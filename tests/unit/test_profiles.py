@@ -293,9 +293,11 @@ def test_state_of_another_version_without_a_class():
     assert spawner.child_spawner is None
 
 
-def test_no_state():
+def test_no_state(caplog):
     spawner = make()
+    spawner.log.propagate = True
     spawner.load_state({})
+    assert not caplog.text
     assert spawner.child_spawner is None
     start(spawner)
     spawner.clear_state()

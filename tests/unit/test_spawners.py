@@ -441,6 +441,7 @@ if sys.argv[2] == "signal":
         sys.exit(str(error))
     sys.exit()
 request = json.loads(sys.stdin.read())
+assert "JUPYTERHUB_CRYPT_KEY" not in os.environ
 print(os.getpid(), flush=True)
 os.dup2(2, 1)
 os.execve(request["cmd"][0], request["cmd"], request["env"])

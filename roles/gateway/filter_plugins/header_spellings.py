@@ -5,9 +5,9 @@ import re
 
 
 def header_spellings(name):
-    """Return every spelling of an HTTP header name that programs take for the same: ``-`` and ``_`` mixed.
+    """Return every spelling of an HTTP header name that programs take for the same.
 
-    Upper and lower case are the same to Apache, so they are not varied.
+    That is ``-`` and ``_`` in every mixture. Upper and lower case are the same to Apache, so they are not varied.
     """
     words = re.split("[-_]", name)
     return [

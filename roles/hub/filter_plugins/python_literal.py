@@ -10,11 +10,11 @@ def python_literal(value, indent=0):
 
 
 def _plain(value):
-    """Return the value without Ansible's own string and container types, whose repr() is not Python."""
+    """Return the value in plain types: the repr() of Ansible's own ones is not Python."""
     if isinstance(value, dict):
         return {_plain(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return type(value)(map(_plain, value)) if type(value) in (list, tuple) else list(map(_plain, value))
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
     if isinstance(value, str):
         return str(value)
     return value

@@ -95,6 +95,17 @@ def os_release(text):
     return {key: value.strip().strip("'\"") for key, _, value in pairs}
 
 
+def check_user(found, uid):
+    """Check that Ansible may look everywhere, and later change what is needed."""
+    if uid != 0:
+        found.problem(
+            "user",
+            uid,
+            "Ansible is not root on this machine",
+            "Sign in as root, or as a user who may sudo, and set become: true",
+        )
+
+
 def check_system(found, release, systemd_directory="/run/systemd/system"):
     """Check the distribution, and that systemd runs."""
     name, version = release.get("ID", ""), release.get("VERSION_ID", "")
@@ -446,13 +457,7 @@ def main():
     )
     want = module.params
     found = Findings()
-    if os.geteuid() != 0:
-        found.problem(
-            "user",
-            pwd.getpwuid(os.geteuid()).pw_name,
-            "Ansible is not root on this machine",
-            "Sign in as root, or as a user who may sudo, and set become: true",
-        )
+    check_user(found, os.geteuid())
     check_system(found, os_release(_read("/etc/os-release")))
     check_python(found, want["release_python"])
     check_disk(found, want["disk_free_gb"])

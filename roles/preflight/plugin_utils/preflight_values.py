@@ -59,7 +59,7 @@ class Values:
             try:
                 self.values[name] = self._templar.template(self._raw[name])
             except AnsibleError as error:
-                if name in self.given and not FROM_MACHINE.search(str(self._raw[name])):
+                if name in self.given and not FROM_MACHINE.search(repr(self._raw[name])):
                     self.errors[name] = str(error.message).splitlines()[0].rstrip(".")
                 else:
                     self.unknown.add(name)
@@ -91,24 +91,8 @@ class Values:
         return found
 
     def is_secret(self, path: tuple) -> bool:
-        """Say whether a value came out of a vault."""
-        return bool(
-            VaultedValue
-            and any(
-                VaultedValue.is_tagged_on(self._walk(tree, path))
-                or type(self._walk(tree, path)).__name__ == "EncryptedString"
-                for tree in (self._raw, self.values)
-            )
-        )
-
-    @staticmethod
-    def _walk(node: Any, path: tuple) -> Any:
-        for part in path:
-            try:
-                node = node[part]
-            except (KeyError, IndexError, TypeError):
-                return None
-        return node
+        """Say whether a value, or a part of it, came out of a vault."""
+        return any(_is_vaulted(_walk(tree, path)) for tree in (self._raw, self.values))
 
     def _is_written(self, name: str, value: Any) -> bool:
         """Say whether inventory, play or command line set this, not a role or a task."""
@@ -122,6 +106,25 @@ class Values:
 
     def _is_in_roles(self, origin: Any) -> bool:
         return bool(origin and origin.path and origin.path.startswith(f"{self.roles.directory}/"))
+
+
+def _walk(node: Any, path: tuple) -> Any:
+    for part in path:
+        try:
+            node = node[part]
+        except (KeyError, IndexError, TypeError):
+            return None
+    return node
+
+
+def _is_vaulted(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return any(map(_is_vaulted, value.values()))
+    if isinstance(value, list):
+        return any(map(_is_vaulted, value))
+    # Not yet decrypted: a value as the inventory holds it.
+    encrypted = type(value).__name__ == "EncryptedString"
+    return encrypted or bool(VaultedValue and VaultedValue.is_tagged_on(value))
 
 
 def _key(node: Any, part: Any) -> Any:

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Pack the inputs of a release on the control machine and name it by their digest.
 
-Usage: ``pack.py KIND PYTHON MACHINE OUTPUT`` where KIND is ``hub`` or ``notebook``, PYTHON the target's
-``X.Y`` and MACHINE its architecture. Writes ``OUTPUT/<kind>-<id>.tar`` unless it is there and prints
-``{"id": ..., "archive": ...}``. The same inputs give the same id on every control machine.
+Usage: ``pack.py KIND PYTHON MACHINE OUTPUT`` where KIND is ``hub`` or ``notebook``, PYTHON the
+target's ``X.Y`` and MACHINE its architecture. Writes ``OUTPUT/<kind>-<id>.tar`` unless it is there
+and prints ``{"id": ..., "archive": ...}``. The same inputs give the same id everywhere.
 """
 
 import hashlib

@@ -1,0 +1,217 @@
+"""The machine under test, reached from this one: commands in its container, sockets in its network.
+
+The scenario `default` runs these tests after its deploy. Against any other container that has one:
+
+    PATH=$PWD/molecule/resources/bin:$PATH .venv-test/bin/pytest tests/e2e --hosts=docker://NAME
+"""
+
+import contextlib
+import ctypes
+import http.client
+import json
+import os
+import socket
+import ssl
+import subprocess
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from http.cookiejar import CookieJar
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCKER = ROOT / "molecule/resources/bin/docker"
+ARTIFACTS = ROOT / ".artifacts/e2e"
+BASE = "/jupyter/"
+CLONE_NEWNET = 0x40000000
+LIBC = ctypes.CDLL(None, use_errno=True)
+
+# Self-signed, so there is nothing to verify it by.
+TLS = ssl._create_unverified_context()
+
+
+class Machine:
+    """The container: what runs in it, and its network, in which the hub listens on loopback."""
+
+    def __init__(self, name):
+        self.name = name
+        pid = subprocess.check_output([DOCKER, "inspect", "--format", "{{.State.Pid}}", name])
+        self.namespace = f"/proc/{int(pid)}/ns/net"
+
+    def run(self, *argv, user="root", text=None, check=True):
+        """Run a command in the container as one of its users."""
+        return subprocess.run(
+            [DOCKER, "exec", "--interactive", "--user", user, self.name, *argv],
+            input=text,
+            text=True,
+            capture_output=True,
+            check=check,
+            timeout=60,
+        )
+
+    def output(self, *argv, user="root"):
+        return self.run(*argv, user=user).stdout.strip()
+
+    def jobs(self):
+        """The scheduler's jobs as (user, state)."""
+        lines = self.output("squeue", "--noheader", "--format=%u %T").splitlines()
+        return [tuple(line.split()) for line in lines]
+
+    @contextlib.contextmanager
+    def network(self):
+        """Sockets that this thread opens meanwhile belong to the container, and stay there."""
+        with open("/proc/thread-self/ns/net") as ours, open(self.namespace) as theirs:
+            enter(theirs)
+            try:
+                yield
+            finally:
+                enter(ours)
+
+    def send(self, request, port=443, seconds=10):
+        """Send these very bytes; return the very bytes that come back until the end."""
+        with self.network(), contextlib.ExitStack() as stack:
+            connection = stack.enter_context(socket.create_connection(("localhost", port), seconds))
+            if port == 443:
+                connection = stack.enter_context(TLS.wrap_socket(connection))
+            connection.sendall(request)
+            reply = b""
+            # A server that goes on waiting, or cuts off, has said all it has to say.
+            with contextlib.suppress(TimeoutError, ConnectionError):
+                while part := connection.recv(65536):
+                    reply += part
+        return reply
+
+
+def enter(namespace):
+    if LIBC.setns(namespace.fileno(), CLONE_NEWNET):
+        raise OSError(ctypes.get_errno(), f"cannot enter {namespace.name}")
+
+
+class Session:
+    """Somebody with a cookie jar: what a browser is to the gateway, without the browser."""
+
+    def __init__(self, machine):
+        self.machine = machine
+        self.jar = CookieJar()
+        self.opener = urllib.request.build_opener(
+            urllib.request.ProxyHandler({}),
+            urllib.request.HTTPSHandler(context=TLS),
+            urllib.request.HTTPCookieProcessor(self.jar),
+        )
+
+    def fetch(self, path, data=None, method=None, headers=None, seconds=30):
+        """Fetch a page below the hub's prefix, redirects followed; return status, url and text."""
+        request = urllib.request.Request(
+            f"https://localhost{BASE}{path}",
+            data=data and data.encode(),
+            method=method,
+            headers=headers or {},
+        )
+        with self.machine.network():
+            try:
+                reply = self.opener.open(request, timeout=seconds)
+            except urllib.error.HTTPError as error:
+                reply = error
+            with reply:
+                text = reply.read().decode()
+        return SimpleNamespace(status=reply.status, url=reply.url, text=text)
+
+    def sign_in(self, password, name="demo", **options):
+        form = {
+            "httpd_username": name,
+            "httpd_password": password,
+            "httpd_location": f"{BASE}hub/login?next={BASE}hub/home",
+        }
+        return self.fetch("hub/login", urllib.parse.urlencode(form), **options)
+
+    def cookie(self, name):
+        return next((cookie.value for cookie in self.jar if cookie.name == name), None)
+
+    def api(self, path, data=None, method=None):
+        """Ask the hub's API; return its JSON, if any."""
+        reply = self.fetch(
+            f"hub/api/{path}",
+            None if data is None else json.dumps(data),
+            method,
+            {"X-XSRFToken": self.cookie("_xsrf") or "", "Content-Type": "application/json"},
+        )
+        assert reply.status < 300, f"{method or 'GET'} {path}: {reply.status} {reply.text}"
+        return json.loads(reply.text or "null")
+
+    def start_server(self, seconds=60):
+        self.api("users/demo/server", {"profile": "small"}, "POST")
+        self.wait_for(lambda server: server and server["ready"], seconds)
+
+    def stop_server(self, seconds=60):
+        if self.server():
+            self.api("users/demo/server", method="DELETE")
+        self.wait_for(lambda server: not server, seconds)
+
+    def server(self):
+        return self.api("users/demo")["servers"].get("")
+
+    def wait_for(self, condition, seconds):
+        deadline = time.monotonic() + seconds
+        while not condition(server := self.server()):
+            assert time.monotonic() < deadline, f"the server is not there after {seconds} s: {server}"
+            time.sleep(0.5)
+
+
+@pytest.fixture(scope="module")
+def machine(host):
+    assert os.geteuid() == 0, "entering the container's network takes root: sudo ./test e2e"
+    ARTIFACTS.mkdir(parents=True, exist_ok=True)
+    return Machine(host.backend.get_hostname())
+
+
+@pytest.fixture(scope="module")
+def password(machine):
+    return machine.output("cat", "/root/demo-password")
+
+
+@pytest.fixture(scope="module")
+def session(machine, password):
+    """Demo, signed in."""
+    session = Session(machine)
+    assert session.sign_in(password).status == http.client.OK
+    assert session.api("user")["name"] == "demo"
+    return session
+
+
+@pytest.fixture(scope="module")
+def notebook(session):
+    """Demo, signed in, with a running notebook server."""
+    session.stop_server()
+    session.start_server()
+    yield session
+    session.stop_server()
+
+
+@pytest.fixture(scope="module")
+def chromium(machine, tmp_path_factory):
+    """Debian's browser in the container's network: its localhost is the hub's."""
+    # Imported where it is needed: it takes as long as many a test.
+    from playwright.sync_api import sync_playwright
+
+    program = tmp_path_factory.mktemp("chromium") / "chromium"
+    program.write_text(f'#!/bin/sh\nexec nsenter --net={machine.namespace} /usr/bin/chromium "$@"\n')
+    program.chmod(0o755)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=program,
+            chromium_sandbox=False,
+            args=[
+                "--disable-gpu",
+                "--disable-quic",
+                "--no-first-run",
+                "--disable-background-networking",
+                "--disable-component-update",
+                "--disable-sync",
+            ],
+        )
+        yield browser
+        browser.close()

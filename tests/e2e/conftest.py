@@ -124,9 +124,8 @@ class Session:
         form = {
             "httpd_username": name,
             "httpd_password": password,
-            "httpd_location": f"{BASE}hub/login?next={BASE}hub/home",
         }
-        return self.fetch("hub/login", urllib.parse.urlencode(form), **options)
+        return self.fetch(f"hub/login?next={BASE}hub/home", urllib.parse.urlencode(form), **options)
 
     def cookie(self, name):
         return next((cookie.value for cookie in self.jar if cookie.name == name), None)
@@ -157,7 +156,9 @@ class Session:
     def wait_for(self, condition, seconds):
         deadline = time.monotonic() + seconds
         while not condition(server := self.server()):
-            assert time.monotonic() < deadline, f"the server is not there after {seconds} s: {server}"
+            assert time.monotonic() < deadline, (
+                f"the server is not there after {seconds} s: {server}"
+            )
             time.sleep(0.5)
 
 
@@ -198,7 +199,9 @@ def chromium(machine, tmp_path_factory):
     from playwright.sync_api import sync_playwright
 
     program = tmp_path_factory.mktemp("chromium") / "chromium"
-    program.write_text(f'#!/bin/sh\nexec nsenter --net={machine.namespace} /usr/bin/chromium "$@"\n')
+    program.write_text(
+        f'#!/bin/sh\nexec nsenter --net={machine.namespace} /usr/bin/chromium "$@"\n'
+    )
     program.chmod(0o755)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(

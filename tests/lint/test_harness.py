@@ -8,23 +8,25 @@ from tree import ROOT
 
 
 @pytest.mark.parametrize(
-    ("log", "counts"),
+    ("log", "code", "counts"),
     [
-        ("===== 3 passed in 1.20s =====", "3 0 0"),
-        ("2 failed, 10 passed, 1 skipped, 4 warnings in 61.20s (0:01:01)", "10 2 1"),
-        ("1 passed, 2 errors in 0.10s", "1 2 0"),
-        ("1 xfailed, 2 xpassed in 0.10s", "2 0 1"),
-        ("no tests ran in 0.01s", "0 1 0"),
-        ("1 passed in 0.10s\nlater\n1 failed in 0.10s\nafter it", "0 1 0"),
-        ("broken off", "0 1 0"),
-        ("", "0 1 0"),
+        ("===== 3 passed in 1.20s =====", 0, "3 0 0"),
+        ("2 failed, 10 passed, 1 skipped, 4 warnings in 61.20s (0:01:01)", 1, "10 2 1"),
+        ("1 passed, 2 errors in 0.10s", 1, "1 2 0"),
+        ("1 xfailed, 2 xpassed in 0.10s", 0, "2 0 1"),
+        ("no tests ran in 0.01s", 1, "0 1 0"),
+        ("1 passed in 0.10s\nlater\n1 failed in 0.10s\nafter it", 1, "0 1 0"),
+        ("broken off", 1, "0 1 0"),
+        ("", 1, "0 1 0"),
+        ("", 0, "0 1 0"),
+        ("2 passed in 0.10s\nthen it broke", 2, "2 1 0"),
     ],
 )
-def test_tally(tmp_path: Path, log: str, counts: str) -> None:
-    """The tally is the last closing line's; a log without one is a failure."""
+def test_tally(tmp_path: Path, log: str, code: int, counts: str) -> None:
+    """The tally is the last closing line's; a log without one, or a bad exit, is a failure."""
     path = tmp_path / "log"
     path.write_text(log + "\n")
-    command = [ROOT / "molecule/resources/tally", path]
+    command = [ROOT / "molecule/resources/tally", path, str(code)]
     result = subprocess.run(command, check=True, capture_output=True, text=True)
     assert result.stdout.strip() == counts
 

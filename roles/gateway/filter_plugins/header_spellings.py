@@ -7,7 +7,7 @@ import re
 def header_spellings(name):
     """Return every spelling of an HTTP header name that programs take for the same.
 
-    That is ``-`` and ``_`` in every mixture. Upper and lower case are the same to Apache, so they are not varied.
+    That is ``-`` and ``_`` in every mixture. Case is not varied: Apache does not see it.
     """
     words = re.split("[-_]", name)
     return [

@@ -51,6 +51,10 @@ slurm_foreign:
   description: Whether the machine has a Slurm of the site's, which slurm_embedded auto keeps.
   type: bool
   returned: always
+ansible_facts:
+  description: The fact os_family, which roles choose their files of variables by.
+  type: dict
+  returned: always
 """
 
 SUPPORTED_DEBIAN = ("12", "13")
@@ -436,6 +440,11 @@ def check_directories(found, hub_name, account, root=""):
             )
 
 
+def os_family(release):
+    """Return the family's name as Ansible's own fact has it."""
+    return "RedHat" if release.get("ID") in ENTERPRISE else "Debian"
+
+
 def main():
     """Check all, and return what was found."""
     text = {"type": "str", "required": True}
@@ -476,6 +485,8 @@ def main():
         changed=False,
         problems=found.problems,
         slurm_foreign=slurm_is_foreign(_read("/etc/slurm/slurm.conf")),
+        # The one fact that the roles need; `setup` would take another second for it.
+        ansible_facts={"os_family": os_family(os_release(_read("/etc/os-release")))},
     )
 
 

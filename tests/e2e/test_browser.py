@@ -1,0 +1,190 @@
+"""The whole way in a real browser, from the sign-in to "signed out": what a user sees and does."""
+
+import json
+import re
+import urllib.parse
+
+import pytest
+from conftest import ARTIFACTS, BASE
+
+HUB = f"https://localhost{BASE}"
+# What a browser reports on a refusal that the test itself provokes.
+REFUSED = re.compile(r"status of (401|403)")
+
+
+class Watch:
+    """What goes on behind the page: complaints, and what the websockets bring."""
+
+    def __init__(self, page):
+        self.complaints = []
+        self.frames = {}
+        page.on("console", self.console)
+        page.on("pageerror", lambda error: self.complaints.append(f"error: {error}"))
+        page.on("requestfailed", self.request_failed)
+        page.on("websocket", self.websocket)
+
+    def console(self, message):
+        mixed = "Mixed Content" in message.text
+        if mixed or (message.type == "error" and not REFUSED.search(message.text)):
+            self.complaints.append(f"console: {message.text} ({message.location['url']})")
+
+    def request_failed(self, request):
+        # Leaving a page cancels what it is still loading.
+        if request.failure != "net::ERR_ABORTED":
+            self.complaints.append(f"{request.failure}: {request.url}")
+
+    def websocket(self, socket):
+        received = self.frames.setdefault(urllib.parse.urlsplit(socket.url).path, [])
+        socket.on("framereceived", lambda frame: received.append(frame))
+        socket.on("socketerror", lambda error: self.complaints.append(f"{error}: {socket.url}"))
+
+    def received(self, path):
+        """All that came through the websockets whose path matches, as text."""
+        frames = [
+            frame for url, list_ in self.frames.items() if re.search(path, url) for frame in list_
+        ]
+        return "".join(
+            frame if isinstance(frame, str) else frame.decode(errors="replace") for frame in frames
+        )
+
+
+@pytest.fixture
+def page(chromium):
+    context = chromium.new_context(
+        ignore_https_errors=True, viewport={"width": 1280, "height": 800}
+    )
+    context.set_default_timeout(20_000)
+    page = context.new_page()
+    page.watch = Watch(page)
+    yield page
+    shoot(page, "last")
+    context.close()
+
+
+def shoot(page, name):
+    page.screenshot(path=ARTIFACTS / f"{name}.png")
+
+
+def sign_in(page, password):
+    page.get_by_label("User name").fill("demo")
+    page.get_by_label("Password").fill(password)
+    page.get_by_role("button", name="Sign in").click()
+
+
+def wait_until(page, condition, seconds=20):
+    for _ in range(seconds * 10):
+        if condition():
+            return
+        page.wait_for_timeout(100)
+    raise AssertionError(f"still not so after {seconds} s")
+
+
+def test_from_sign_in_to_signed_out(page, machine, password, session):
+    session.stop_server()
+    machine.run("sh", "-c", "rm -rf ~demo/Untitled*.ipynb ~demo/.jupyter/lab", check=True)
+
+    # The door: a page of ours, not the browser's pop-up, wherever one wanted to go.
+    page.goto(HUB)
+    page.get_by_role("button", name="Sign in").wait_for()
+    shoot(page, "01-sign-in")
+    page.goto(f"{HUB}hub/token")
+    sign_in(page, "not the password")
+    page.get_by_text("User name or password is not right.").wait_for()
+    shoot(page, "02-sign-in-failed")
+    sign_in(page, password)
+    page.wait_for_url(f"{HUB}hub/token")
+    shoot(page, "03-where-one-wanted-to-go")
+
+    # A server.
+    page.goto(f"{HUB}hub/spawn")
+    profiles = page.get_by_label("Select a profile")
+    assert profiles.locator("option").all_inner_texts() == [
+        "1 core, 1 GB, 1 hour",
+        "2 cores, 2 GB, 8 hours",
+    ]
+    shoot(page, "04-spawn-form")
+    profiles.select_option("small")
+    page.get_by_role("button", name="Start").click()
+    page.wait_for_url("**/hub/spawn-pending/demo**")
+    page.wait_for_timeout(1000)
+    shoot(page, "05-pending")
+    page.wait_for_url("**/user/demo/lab**", timeout=60_000)
+    assert machine.jobs() == [("demo", "RUNNING")]
+
+    # A notebook, over the kernel's websocket.
+    page.locator('.jp-LauncherCard[data-category="Notebook"]').first.click()
+    # A cell that is run before the kernel has said hello is not run at all.
+    kernel = "/api/kernels/[^/]+/channels$"
+    wait_until(page, lambda: "kernel_info_reply" in page.watch.received(kernel))
+    page.get_by_text("(ipykernel) | Idle").wait_for()
+    page.locator(".jp-Notebook .cm-content").first.click()
+    page.keyboard.type("6*7")
+    page.keyboard.press("Shift+Enter")
+    assert page.locator(".jp-OutputArea-executeResult pre").inner_text() == "42"
+    shoot(page, "06-notebook")
+    assert "42" in page.watch.received(kernel)
+    # Saving is an event that the server tells of.
+    page.keyboard.press("Control+s")
+    page.get_by_role("button", name="Rename and Save").click()
+    wait_until(page, lambda: '"save"' in page.watch.received("/api/events/subscribe$"))
+
+    # A terminal.
+    page.locator(".lm-TabBar-addButton:visible").first.click()
+    page.locator('.jp-LauncherCard[title*="terminal"]').click()
+    page.locator(".jp-Terminal .xterm-screen").click()
+    page.keyboard.type('echo "$(whoami) is on $(hostname)"\n')
+    answer = f"demo is on {machine.output('hostname')}"
+    wait_until(page, lambda: answer in page.watch.received("/terminals/websocket/"))
+    page.wait_for_timeout(300)
+    shoot(page, "07-terminal")
+
+    # The end of it.
+    page.goto(f"{HUB}hub/home")
+    shoot(page, "08-control-panel")
+    page.locator("#stop").click()
+    page.get_by_role("button", name="Start My Server").wait_for()
+    wait_until(page, lambda: machine.jobs() == [])
+    page.goto(f"{HUB}hub/admin")
+    page.get_by_text("403").wait_for()
+    shoot(page, "09-forbidden")
+    page.goto(f"{HUB}hub/home")
+    page.get_by_role("button", name="Logout").click()
+    page.get_by_role("heading", name="You are signed out").wait_for()
+    shoot(page, "10-signed-out")
+    for path in ["hub/home", "hub/spawn", "user/demo/lab"]:
+        page.goto(HUB + path)
+        page.get_by_label("Password").wait_for()
+    page.go_back()
+    assert "demo" not in page.inner_text("body")
+
+    assert page.watch.complaints == []
+
+
+# Name, and the address under which a browser asks for it.
+NAMES = {"q?x.txt": "q%3Fx.txt", "50%2F.txt": "50%252F.txt", "a b#c.txt": "a%20b%23c.txt"}
+
+
+@pytest.fixture
+def files(machine, notebook):
+    """Demo's home with files that take care to name."""
+    for name in [*NAMES, "folder/deep.txt"]:
+        machine.run(
+            "sh", "-c", 'mkdir -p ~/folder && cat >"$HOME/$1"', "-", name, user="demo", text=name
+        )
+    notebook.fetch("user/demo/lab")
+    yield notebook
+    machine.run("sh", "-c", 'cd && rm -rf folder "$@"', "-", *NAMES, user="demo")
+
+
+def test_awkward_file_names(files, page, password):
+    for name, quoted in NAMES.items():
+        contents = json.loads(files.fetch(f"user/demo/api/contents/{quoted}").text)
+        assert (contents["name"], contents["content"]) == (name, name)
+        assert files.fetch(f"user/demo/files/{quoted}").text == name
+    # A slash may be written as %2F, as Lab does in places.
+    assert files.fetch("user/demo/files/folder%2Fdeep.txt").text == "folder/deep.txt"
+    # The browser's way.
+    page.goto(f"{HUB}user/demo/lab/tree/q%3Fx.txt")
+    sign_in(page, password)
+    page.locator(".jp-FileEditor .cm-content").get_by_text("q?x.txt").wait_for()
+    assert page.watch.complaints == []

@@ -30,6 +30,8 @@ bootstrap_packages() {
     command -v apt-get >/dev/null ||
         bootstrap_fail "needs$bootstrap_missing, and this machine has no apt-get: install them and run again"
     printf 'Installing Debian packages:%s\n' "$bootstrap_missing"
+    # An installation that was interrupted is finished first, or apt-get refuses.
+    bootstrap_as_root dpkg --configure --pending
     bootstrap_as_root apt-get -q update >/dev/null || bootstrap_fail 'apt-get update failed (see above)'
     # shellcheck disable=SC2086 # a list of words
     bootstrap_as_root apt-get -q -y install --no-install-recommends $bootstrap_missing >/dev/null ||
@@ -48,10 +50,12 @@ bootstrap_venv() {
     "$bootstrap_python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null ||
         bootstrap_fail "needs Python 3.11 or newer at $bootstrap_python"
     printf 'Installing Python packages from %s into %s\n' "$(basename -a -- "$@" | xargs)" "$bootstrap_directory"
-    "$bootstrap_python" -m venv --clear "$bootstrap_directory" ||
+    "$bootstrap_python" -m venv --clear --without-pip "$bootstrap_directory" ||
         bootstrap_fail "cannot make $bootstrap_directory (see above)"
+    # Debian keeps pip as a wheel, which runs as it lies there: installing it first would take longer than its work.
     for bootstrap_file in "$@"; do
-        "$bootstrap_directory/bin/python" -m pip -q --disable-pip-version-check install -r "$bootstrap_file" ||
+        PYTHONPATH=$(echo /usr/share/python-wheels/pip-*.whl) "$bootstrap_directory/bin/python" -m pip \
+            -q --disable-pip-version-check install --no-compile -r "$bootstrap_file" ||
             bootstrap_fail "pip could not install $bootstrap_file (see above)"
     done
     printf '%s\n' "$bootstrap_want" >"$bootstrap_directory/.requirements"

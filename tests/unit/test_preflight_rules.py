@@ -157,6 +157,13 @@ REFUSED = [
         "hub_allowed_users[0]",
         "stands in hub_blocked_users too",
     ),
+    ({"hub_allowed_groups": ["staff"]}, "hub_allowed_groups", "list people in hub_allowed_users"),
+    ({"hub_allowed_groups": "staff"}, "hub_allowed_groups", "is not a list"),
+    (
+        {"hub_allowed_groups": ["staff"], "hub_allowed_users": ["ann"]},
+        "hub_allowed_groups",
+        "so that this lets nobody in",
+    ),
     ({"hub_notebook_listen": "eth0"}, "hub_notebook_listen", "is not an IP address"),
     ({"singleuser_default_url": "lab"}, "singleuser_default_url", "begins with /"),
     ({"gateway_site_name": "two\nlines"}, "gateway_site_name", "is not one line of text"),
@@ -180,6 +187,7 @@ REFUSED = [
     ({"hub_profiles": profile(default="yes")}, "hub_profiles[0].default", "is not true or false"),
     ({"hub_profiles": profile(groups="staff")}, "hub_profiles[0].groups", "is not a list of names"),
     ({"hub_profiles": profile(groups=[])}, "hub_profiles[0].groups", "nobody would see"),
+    ({"hub_profiles": profile(groups=["staff"])}, "hub_profiles[0].groups", "no groups reach"),
     ({"hub_profiles": profile(spawner=1)}, "hub_profiles[0].spawner", "is not a spawner's name"),
     ({"hub_profiles": profile(spawner="slrm")}, "hub_profiles[0].spawner", 'Did you mean "slurm"'),
     ({"hub_profiles": profile(spawner="a..B")}, "hub_profiles[0].spawner", "a Python class"),
@@ -297,6 +305,7 @@ ACCEPTED = [
     {"hub_base_url": "/a/b.c/"},
     {"hub_username_pattern": r"\A[a-z][a-z0-9._@]*\Z"},
     {"hub_blocked_users": ["root"]},
+    {"hub_allowed_groups": [], "hub_allowed_users": ["ann"]},
     {"gateway_listen": ["*"]},
     {"gateway_listen": ["::1", "192.0.2.1"]},
     {"gateway_server_name": "hub.example.org"},
@@ -319,6 +328,17 @@ ACCEPTED = [
 @pytest.mark.parametrize("variables", ACCEPTED, ids=str)
 def test_accepted(variables):
     assert messages(**variables) == []
+
+
+def test_groups_of_a_sign_on_that_brings_them():
+    """The rules are about PAM alone: whether there is another sign-on, the choices say."""
+    variables = {
+        "gateway_auth": "other",
+        "hub_allowed_groups": ["staff"],
+        "hub_profiles": profile(groups=["staff"]),
+    }
+    (problem,) = messages(**variables)
+    assert problem.startswith('here gateway_auth = "other": is not a choice')
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+PREPARE = (Path(__file__).parents[3] / "roles/gateway/files/prepare-apache").read_text()
 APPLY = (Path(__file__).parents[3] / "roles/gateway/files/apply-apache").read_text()
 LOGIN = "https://localhost/jupyter/hub/login"
 CURL = "curl --silent --show-error --insecure --max-time 20"
@@ -288,6 +289,46 @@ def test_a_change_is_applied_by_reload_even_after_an_interruption(host):
     assert "applied" in host.check_output("sh -c %s", APPLY)
     assert host.check_output("sh -c %s", APPLY) == ""
     assert host.check_output("systemctl show --property=MainPID --value apache2") == before
+
+
+def test_a_renewed_certificate_is_loaded(host):
+    host.check_output(
+        "openssl req -x509 -key %s -subj /CN=localhost -out %s",
+        *[f"/etc/apache2/jupyterhub/localhost/tls.{end}" for end in ("key", "crt")],
+    )
+    assert "applied" in host.check_output("sh -c %s", APPLY)
+
+
+def test_a_wider_address_is_taken_over_and_a_bad_one_taken_back(host):
+    """Apache cannot bind to an address while it listens on a part of it: it is restarted."""
+    site = "/etc/apache2/sites-enabled/jupyterhub-localhost.conf"
+    good = host.file(site).content_string
+    host.check_output("sed -i '/^ *Listen /s/127.0.0.1:443/127.0.0.99:443/' %s", site)
+    assert "applied" in host.check_output("sh -c %s", APPLY)
+    host.check_output("sed -i '/^ *Listen /s/127.0.0.99:443/192.0.2.1:443/' %s", site)
+    done = host.run("sh -c %s", APPLY)
+    assert done.rc != 0
+    assert "192.0.2.1" in done.stderr
+    assert "127.0.0.99:443" in host.file(site).content_string
+    assert host.service("apache2").is_running
+    host.check_output("printf %%s %s >%s", good, site)
+    assert "applied" in host.check_output("sh -c %s", APPLY)
+    assert fetch(host, "https://localhost/jupyter/x")[0] == 200
+
+
+def test_another_server_name_leaves_nothing_of_the_old_one(host):
+    base = "/etc/apache2/jupyterhub"
+    words = "other renamed.test api-127.0.0.1-8081 ports"
+    assert "made away with other.test" in host.check_output(
+        f"sh -c %s prepare-apache {words}", PREPARE
+    )
+    assert not host.file(f"{base}/other.test").exists
+    assert not host.file("/etc/apache2/sites-enabled/jupyterhub-other.test.conf").exists
+    # Two hubs share the other one: it stays when one of them leaves.
+    words = "second renamed.test api-127.0.0.1-8081 ports"
+    host.check_output(f"sh -c %s prepare-apache {words}", PREPARE)
+    assert host.file(f"{base}/localhost/main.conf").exists
+    assert not host.file(f"{base}/localhost/second.conf").exists
 
 
 def test_nothing_secret_is_world_readable(host):

@@ -83,7 +83,7 @@ def test_wrong_password_and_blocked_user(person):
 
 def test_configuration_is_as_expected(host):
     """A golden file: what an admin reads is what this file shows."""
-    golden = Path(__file__).with_name("jupyterhub_config.golden.py").read_text()
+    golden = Path(__file__).with_name("jupyterhub_config.py.golden").read_text()
     assert host.file("/etc/jupyterhub/main/jupyterhub_config.py").content_string == golden
 
 
@@ -142,10 +142,15 @@ def test_a_bad_addition_is_refused_before_the_hub_is_touched(host):
     before = pid(host, "jupyterhub-main")
     host.check_output("echo 'c.JupyterHub.no_such_thing = 1' >%s/50-bad.py", ADDITIONS)
     done = activate(host, release(host))
-    host.check_output("rm %s/50-bad.py", ADDITIONS)
     assert done.rc != 0
     assert "no_such_thing" in done.stderr
     assert pid(host, "jupyterhub-main") == before
+    # A reboot would start what last worked; the admin's file is kept where the message says.
+    assert not host.file(f"{ADDITIONS}/50-bad.py").exists
+    assert "/opt/jupyterhub/main/failed" in done.stderr
+    kept = "/opt/jupyterhub/main/failed/configuration/jupyterhub_config.d/50-bad.py"
+    assert host.file(kept).exists
+    assert activate(host, release(host)).stdout == ""
 
 
 def test_a_hub_that_does_not_come_up_goes_back(host, server):

@@ -9,57 +9,55 @@ import pytest
 sys.path.append(str(Path(__file__).resolve().parents[3] / "tests"))
 bad_inventory = importlib.import_module("bad_inventory")
 
-CONNECTION = {"ansible_connection": "community.docker.docker"}
-# The time of change tells what a checksum would, and touched modes and owners too.
-STATE = "find /etc /home /opt /root /srv /usr /var/lib -printf '%p %i %m %U %G %s %C@\\n' | sort"
+
+@pytest.fixture(scope="module")
+def machine(host, tmp_path_factory):
+    return bad_inventory.Machine(host, tmp_path_factory.mktemp("inventory"), {})
 
 
-@pytest.fixture
-def deploy(host, tmp_path):
-    """Return a function that runs a case's deploy against the container."""
-    name = host.backend.get_hostname()
-
-    def run(case, *options):
-        return bad_inventory.deploy(case, name, CONNECTION, tmp_path, *options)
-
-    return run
-
-
-@pytest.mark.parametrize("case", bad_inventory.cases(), ids=lambda case: case.name)
-def test_refused_before_anything_changes(host, deploy, case):
-    before = host.check_output(STATE)
-    done = deploy(case)
-    bad_inventory.assert_refused(case, done)
-    assert host.check_output(STATE) == before
+def test_changes_are_noticed(host, machine):
+    """Else the tests below would prove little: a new file, another mode, a file that is gone."""
+    host.check_output("touch /etc/new")
+    assert sorted(machine.changed()) == ["/etc", "/etc/new"]
+    host.check_output("chmod 600 /etc/new")
+    assert machine.changed() == ["/etc/new"]
+    host.check_output("rm /etc/new")
+    assert machine.changed() == ["/etc"]
+    assert machine.changed() == []
 
 
-def test_obstacles_alone_are_no_problem(deploy):
+@pytest.mark.parametrize("case", bad_inventory.cases(machine=True), ids=lambda case: case.name)
+def test_refused_before_anything_changes(machine, case):
+    bad_inventory.assert_refused(case, machine.deploy(case))
+
+
+def test_obstacles_alone_are_no_problem(machine):
     """The same machine passes with a good inventory: cases are refused for their own reason."""
     case = bad_inventory.Case("good", {}, "", "", "")
-    done = deploy(case, "--tags=preflight", "--check")
-    assert done.returncode == 0, done.stdout + done.stderr
+    done = machine.deploy(case, "--tags=preflight", "--check")
+    assert done.code == 0, done.output
 
 
-def test_good_certificate_passes(deploy):
+def test_good_certificate_passes(machine):
     variables = {
         "gateway_tls_certificate": "/srv/preflight/good.pem",
         "gateway_tls_key": "/srv/preflight/good.key",
     }
-    done = deploy(bad_inventory.Case("good", variables, "", "", ""), "--tags=preflight")
-    assert done.returncode == 0, done.stdout + done.stderr
+    done = machine.deploy(bad_inventory.Case("good", variables, "", "", ""), "--tags=preflight")
+    assert done.code == 0, done.output
 
 
-def test_one_bad_host_stops_the_good_one(deploy):
+def test_one_bad_host_stops_the_good_one(machine):
     second = {"hub_name": "test", "hub_base_url": "/test/", "release_keep": 0}
     case = bad_inventory.Case(
         "one of two", {}, "release_keep", "is out of range", "Use a number", "0", second
     )
-    done = deploy(case)
+    done = machine.deploy(case)
     bad_inventory.assert_refused(case, done)
-    assert "Deploy each instance" not in done.stdout
+    assert "Deploy each instance" not in done.output
 
 
-def test_secrets_stay_hidden(deploy):
+def test_secrets_stay_hidden(machine):
     """A canary in the inventory shows in no output, however wrong its place and loud the run."""
     canary = "canary-4711"
     variables = {
@@ -75,7 +73,7 @@ def test_secrets_stay_hidden(deploy):
             }
         ],
     }
-    done = deploy(bad_inventory.Case("secrets", variables, "", "", ""), "-vvv", "--diff")
-    assert done.returncode != 0
-    assert "4 problems with first" in done.stdout + done.stderr
-    assert canary not in done.stdout + done.stderr
+    done = machine.deploy(bad_inventory.Case("secrets", variables, "", "", ""), "-vvv", "--diff")
+    assert done.code != 0
+    assert "4 problems with first" in done.output
+    assert canary not in done.output

@@ -58,7 +58,6 @@ ansible_facts:
 """
 
 SUPPORTED_DEBIAN = ("12", "13")
-ENTERPRISE = ("almalinux", "centos", "ol", "rhel", "rocky")
 PYTHONS = ((3, 11), (3, 13))
 WEB_SERVERS = ("apache2", "httpd")
 LISTENING = "0A"
@@ -114,11 +113,12 @@ def check_system(found, release, systemd_directory="/run/systemd/system"):
     """Check the distribution, and that systemd runs."""
     name, version = release.get("ID", ""), release.get("VERSION_ID", "")
     label = release.get("PRETTY_NAME") or " ".join(filter(None, (name, version))) or "unknown"
-    if name in ENTERPRISE and version.split(".")[0] == "9":
-        found.warnings.append(f"{label} is untested; Debian 12 and 13 are tested")
-    elif name != "debian" or version not in SUPPORTED_DEBIAN:
+    if name != "debian" or version not in SUPPORTED_DEBIAN:
         found.problem(
-            "operating system", label, "is not supported", "Use a machine with Debian 12 or 13"
+            "operating system",
+            label,
+            "this version deploys to Debian 12 and 13 alone",
+            "Use a machine with one of them",
         )
     if not os.path.isdir(systemd_directory):
         found.problem(
@@ -440,11 +440,6 @@ def check_directories(found, hub_name, account, root=""):
             )
 
 
-def os_family(release):
-    """Return the family's name as Ansible's own fact has it."""
-    return "RedHat" if release.get("ID") in ENTERPRISE else "Debian"
-
-
 def main():
     """Check all, and return what was found."""
     text = {"type": "str", "required": True}
@@ -486,7 +481,8 @@ def main():
         problems=found.problems,
         slurm_foreign=slurm_is_foreign(_read("/etc/slurm/slurm.conf")),
         # The one fact that the roles need; `setup` would take another second for it.
-        ansible_facts={"os_family": os_family(os_release(_read("/etc/os-release")))},
+        # Every other family has been refused above.
+        ansible_facts={"os_family": "Debian"},
     )
 
 

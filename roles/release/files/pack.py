@@ -24,6 +24,8 @@ def inputs(kind):
         "tools/requirements.lock": FILES / "tools/requirements.lock",
         "requirements.lock": FILES / kind / "requirements.lock",
     }
+    if kind == "notebook":
+        found["page_config.json"] = FILES / kind / "page_config.json"
     if kind == "hub":
         for name in ("package.json", "package-lock.json"):
             found[name] = FILES / kind / name
@@ -49,7 +51,7 @@ def pack(kind, python, machine, output):
         unfinished = archive.with_suffix(".new")
         with tarfile.open(unfinished, "w") as tar:
             for name, content in contents.items():
-                entry = tarfile.TarInfo(f"inputs/{name}")
+                entry = tarfile.TarInfo(f"{identifier}/{name}")
                 entry.size, entry.mode = len(content), 0o755 if name == "build" else 0o644
                 tar.addfile(entry, io.BytesIO(content))
         unfinished.rename(archive)

@@ -29,6 +29,15 @@ FORGED_NAMES = {
 }
 
 
+# Only another sign-on could: its header gateway_header_data.
+NO_GROUPS = "with gateway_auth: pam, the only sign-on of this version, no groups reach the hub"
+
+
+def brings_no_groups(instance: Instance) -> bool:
+    """Say whether people sign in without the hub learning their groups."""
+    return instance.sound("gateway_auth") == "pam"
+
+
 def check_hub(instance: Instance) -> None:
     """Check name, address prefix, account and who may sign in."""
     name = instance.sound("hub_name")
@@ -56,6 +65,7 @@ def check_hub(instance: Instance) -> None:
     _check_hub_account(instance)
     _check_username_pattern(instance)
     _check_users(instance)
+    _check_groups(instance)
     url = instance.sound("singleuser_default_url")
     if isinstance(url, str) and not re.fullmatch(r"/[^\s\"'\\]*", url):
         instance.report(
@@ -136,3 +146,14 @@ def _check_users(instance: Instance) -> None:
                     "stands in hub_blocked_users too",
                     "Take the user out of one of the two lists",
                 )
+
+
+def _check_groups(instance: Instance) -> None:
+    """Refuse a list of groups that no sign-on fills: it would let nobody in."""
+    groups = instance.sound("hub_allowed_groups")
+    if isinstance(groups, list) and groups and brings_no_groups(instance):
+        instance.report(
+            ("hub_allowed_groups",),
+            f"{NO_GROUPS}, so that this lets nobody in",
+            "Remove it, and list people in hub_allowed_users",
+        )

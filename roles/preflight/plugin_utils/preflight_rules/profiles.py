@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .batch import walltime, walltime_forms
+from .hub import NO_GROUPS, brings_no_groups
 from .problems import MISSING, Instance, Path, suggestion
 from .specs import TYPE_NAMES
 
@@ -136,6 +137,13 @@ class Profiles:
                 (*path, "groups"),
                 "is empty, so that nobody would see the profile",
                 "Name a group, or remove groups to show the profile to everybody",
+            )
+        elif groups and brings_no_groups(self.instance):
+            report(
+                (*path, "groups"),
+                f"{NO_GROUPS}, so that nobody would see the profile",
+                "Remove groups, which shows it to all who may sign in: list these in"
+                " hub_allowed_users",
             )
         if not isinstance(profile.get("default", False), bool):
             report((*path, "default"), "is not true or false", "Write default: true, or remove it")

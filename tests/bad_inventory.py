@@ -71,7 +71,7 @@ class Machine:
             **variables,
         }
         # The time of change tells what a checksum would, touched modes and owners too; of what is
-        # gone, its directory tells. And the mark comes anew, so that each deploy answers for its own.
+        # gone, its directory tells. A new mark each time: a deploy answers for its own changes.
         ignored = " ".join(f"! -path '{pattern}'" for pattern in own)
         self.find = (
             f"find {' '.join(self.WATCHED)} -ignore_readdir_race -cnewer {self.MARK} {ignored}"

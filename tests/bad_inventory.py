@@ -74,8 +74,8 @@ class Machine:
         # gone, its directory tells. A new mark each time: a deploy answers for its own changes.
         ignored = " ".join(f"! -path '{pattern}'" for pattern in own)
         self.find = (
-            f"find {' '.join(self.WATCHED)} -ignore_readdir_race -cnewer {self.MARK} {ignored}"
-            f" && touch {self.MARK}"
+            f"find {' '.join(self.WATCHED)} -ignore_readdir_race -name .venv -prune"
+            f" -o -cnewer {self.MARK} {ignored} -print && touch {self.MARK}"
         )
         host.check_output(f"touch {self.MARK}")
 

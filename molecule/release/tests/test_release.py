@@ -66,16 +66,15 @@ def test_nothing_of_npm_ran_at_install_time(host, release):
 
 
 def test_a_wrong_hash_is_refused(host, release):
-    done = host.run(
-        "cd /tmp && rm -rf bad && mkdir bad && cp -a %s/inputs bad/ && "
-        "sed -i 's/sha256:[0-9a-f]\\{8\\}/sha256:00000000/' bad/inputs/requirements.lock && "
-        "bad/inputs/build /tmp/bad %s/tools /usr/bin/python3",
-        release,
-        ROOT,
+    host.check_output("rm -rf /tmp/bad && mkdir -p /tmp/bad/inputs")
+    host.check_output("cp -a %s/inputs /tmp/bad/inputs/x", release)
+    host.check_output(
+        "sed -i 's/sha256:[0-9a-f]\\{8\\}/sha256:00000000/' /tmp/bad/inputs/x/requirements.lock"
     )
+    done = host.run("/tmp/bad/inputs/x/build /tmp/bad x %s/tools /usr/bin/python3", ROOT)
     assert done.rc != 0
     assert "ash" in done.stderr
-    assert not host.file("/tmp/bad/RELEASE.json").exists
+    assert not host.file("/tmp/bad/releases/x/RELEASE.json").exists
 
 
 def test_old_releases_go_the_protected_stay(host):

@@ -145,7 +145,17 @@ class GatewayAuthenticator(RemoteUserAuthenticator):
         # a proof of who someone is; but one of another user ends this session. Plain True keeps
         # the auth_state and the groups of the login.
         values = header_values(handler.request, self.header_name) if handler else []
-        return all(self.normalize_username(value) == user.name for value in values)
+        if not all(self.normalize_username(value) == user.name for value in values):
+            return False
+        # Struck off a list since, or the account is gone: the session ends before its cookie does.
+        groups = [group.name for group in user.groups]
+        model = {"name": user.name, "groups": groups}
+        try:
+            await self.check_account(user.name)
+        except web.HTTPError:
+            return False
+        blocked = not self.check_blocked_users(user.name, model)
+        return not blocked and bool(self.check_allowed(user.name, model))
 
     def read_name(self, request):
         """The one user name in the request. A proxy may have joined two headers by a comma."""

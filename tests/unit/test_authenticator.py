@@ -199,6 +199,11 @@ def test_admins():
     assert login(("Remote_User", "bob"))["admin"] is None
 
 
+def person(*groups):
+    """The hub's own object of bob, who is in these groups."""
+    return SimpleNamespace(name="bob", groups=[SimpleNamespace(name=name) for name in groups])
+
+
 @pytest.mark.parametrize(
     ("headers", "fresh"),
     [
@@ -211,13 +216,27 @@ def test_admins():
     ],
 )
 def test_refresh_compares_header_and_user(headers, fresh):
-    user = SimpleNamespace(name="bob")
     # exactly True: anything else would replace auth_state and groups
-    assert asyncio.run(authenticator().refresh_user(user, handler(*headers))) is fresh
+    assert asyncio.run(authenticator().refresh_user(person(), handler(*headers))) is fresh
 
 
 def test_refresh_without_a_request():
-    assert asyncio.run(authenticator().refresh_user(SimpleNamespace(name="bob"))) is True
+    assert asyncio.run(authenticator().refresh_user(person())) is True
+
+
+@pytest.mark.parametrize(
+    ("settings", "fresh"),
+    [
+        ({"blocked_users": {"bob"}}, False),
+        ({"allow_all": False, "allowed_users": {"al"}}, False),
+        ({"allow_all": False, "allowed_users": {"bob"}}, True),
+        ({"allow_all": False, "allowed_groups": {"faculty"}}, True),
+        ({"allow_all": False, "allowed_groups": {"staff"}}, False),
+        ({"minimum_uid": 70000}, False),
+    ],
+)
+def test_being_struck_off_ends_the_session(settings, fresh):
+    assert asyncio.run(authenticator(**settings).refresh_user(person("faculty"))) is fresh
 
 
 def test_handlers_replace_those_of_the_base_class():

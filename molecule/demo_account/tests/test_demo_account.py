@@ -36,6 +36,13 @@ def test_a_machine_with_an_account_gets_no_other(host, make):
     assert not host.file("/root/second-password").exists
 
 
+def test_another_account_of_that_name_is_left_alone(host, make):
+    host.check_output("getent passwd taken || useradd --system taken")
+    before = host.user("taken").password
+    assert make("taken").stdout == ""
+    assert host.user("taken").password == before
+
+
 def test_interrupted_before_the_password_was_set(host, make):
     old = host.file("/root/demo-password").content_string
     host.check_output("usermod --password '!' demo")

@@ -170,6 +170,25 @@ def test_right_password_leads_on_to_where_one_wanted_to_go(host):
     assert target.endswith("/jupyter/hub/login?next=%2Fjupyter%2Fuser%2Fada%3Fa%3Db")
 
 
+@pytest.mark.parametrize(
+    ("origin", "expected"),
+    [
+        ("https://localhost", 302),
+        ("https://evil.test", 403),
+        ("null", 403),
+        ("http://localhost", 403),
+    ],
+)
+def test_only_our_own_page_may_send_the_form(host, origin, expected):
+    """Else a foreign page could sign somebody in, or send them on to an address of its own."""
+    form = "--data httpd_username=ada --data httpd_password=right"
+    form += " --data httpd_location=https://evil.test/"
+    code, text = fetch(host, LOGIN, f"{form} --header 'Origin: {origin}'")
+    assert code == expected
+    if expected == 403:
+        assert "evil.test" not in text
+
+
 def test_a_page_address_cannot_carry_markup(host):
     text = fetch(host, f'{LOGIN}?"><script>alert(1)</script>', "--globoff")[1]
     assert "<script>alert" not in text

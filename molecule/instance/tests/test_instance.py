@@ -18,8 +18,8 @@ def test_account_is_a_system_account_that_cannot_sign_in(host):
         ("/opt/jupyterhub/main", "root", "root", 0o755),
         ("/etc/jupyterhub/main", "root", "root", 0o755),
         ("/etc/jupyterhub/main/jupyterhub_config.d", "root", "jupyterhub-main", 0o750),
-        ("/var/lib/jupyterhub/main", "jupyterhub-main", "jupyterhub-main", 0o750),
-        (SECRETS, "jupyterhub-main", "jupyterhub-main", 0o700),
+        ("/var/lib/jupyterhub/main", "root", "jupyterhub-main", 0o1770),
+        (SECRETS, "root", "jupyterhub-main", 0o750),
         ("/run/jupyterhub/main/hub", "jupyterhub-main", "jupyterhub-main", 0o700),
         ("/run/jupyterhub/main/proxy", "jupyterhub-main", "www-data", 0o2750),
     ],
@@ -29,11 +29,35 @@ def test_directory(host, path, owner, group, mode):
     assert (directory.user, directory.group, directory.mode) == (owner, group, mode)
 
 
-@pytest.mark.parametrize("name", ["cookie_secret", "hub.env", "proxy.env", "routes_token"])
-def test_secret_is_the_accounts_alone(host, name):
+@pytest.mark.parametrize(
+    ("name", "owner"),
+    [
+        ("cookie_secret", "jupyterhub-main"),
+        ("routes_token", "jupyterhub-main"),
+        ("hub.env", "root"),
+        ("proxy.env", "root"),
+    ],
+)
+def test_secret_is_its_readers_alone(host, name, owner):
     file = host.file(f"{SECRETS}/{name}")
-    assert (file.user, file.mode) == ("jupyterhub-main", 0o600)
+    assert (file.user, file.mode) == (owner, 0o600)
     assert file.size >= 64
+
+
+@pytest.mark.parametrize(
+    "trick",
+    [
+        "ln -sf /etc/shadow {0}/routes_token",
+        "mv {0} {0}.old",
+        "rm {0}/hub.env",
+        "mv /var/lib/jupyterhub/main /var/lib/jupyterhub/x",
+    ],
+)
+def test_the_account_cannot_change_what_root_reads(host, trick):
+    """What root opens in a directory of the account could be a link to anything."""
+    command = trick.format(SECRETS)
+    assert host.run("runuser -u jupyterhub-main -- sh -c %s", command).rc != 0
+    assert host.run("runuser -u jupyterhub-main -- touch /var/lib/jupyterhub/main/x").rc == 0
 
 
 def test_hub_and_proxy_share_one_token(host):

@@ -1,4 +1,4 @@
-"""After four interruptions the next run converged: the hub is whole and serves."""
+"""After five interruptions the next run converged: the hub is whole and serves."""
 
 import pytest
 

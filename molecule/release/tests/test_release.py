@@ -85,7 +85,8 @@ def test_old_releases_go_the_protected_stay(host):
         f"cd {root}/releases && "
         "for n in 1 2 3 4 5 6 7; do mkdir r$n && touch -d 2026-01-0$n r$n; done && "
         "ln -s releases/r1 ../current && ln -s releases/r2 ../previous && "
-        "cp /bin/sleep r3/ && touch -d 2026-01-03 r3 && (r3/sleep 60 >/dev/null 2>&1 &)"
+        "python3 -m venv --without-pip r3/venv && touch -d 2026-01-03 r3 && "
+        f"({root}/releases/r3/venv/bin/python -c 'import time; time.sleep(60)' >/dev/null 2>&1 &)"
     )
     done = host.run("sh -c %s prune %s 2 r7", (FILES / "prune").read_text(), root)
     assert done.rc == 0, done.stderr

@@ -29,6 +29,11 @@ options:
       group: {description: Its group., type: str, default: root}
       mode: {description: Its mode., type: str, default: "0644"}
       validate: {description: Command that checks a copy named by C(%s)., type: str}
+  purge:
+    description: Directories in which no other file stays, such as one that was written earlier.
+    type: list
+    elements: path
+    default: []
 author: JupyterHub HPC Gateway
 """
 
@@ -43,7 +48,7 @@ EXAMPLES = """
 
 RETURN = """
 written:
-  description: The files that differed, in content, owner or mode.
+  description: The files that differed, in content, owner or mode, and those removed.
   type: list
   elements: str
   returned: always
@@ -86,9 +91,21 @@ def stage(module, wanted):
     return path
 
 
+def others(directories, wanted):
+    """Return the files in these directories that are not wanted there."""
+    found = []
+    for directory in filter(os.path.isdir, directories):
+        paths = [os.path.join(directory, name) for name in os.listdir(directory)]
+        found += [path for path in paths if path not in wanted and not os.path.isdir(path)]
+    return sorted(found)
+
+
 def main():
     """Compare, check, replace."""
-    options = {"files": {"type": "list", "elements": "dict", "options": FILE, "required": True}}
+    options = {
+        "files": {"type": "list", "elements": "dict", "options": FILE, "required": True},
+        "purge": {"type": "list", "elements": "path", "default": []},
+    }
     module = AnsibleModule(argument_spec=options, supports_check_mode=True)
     staged, diffs, written = {}, [], []
     for wanted in module.params["files"]:
@@ -110,6 +127,12 @@ def main():
             changed = module.set_fs_attributes_if_different(attributes, changed)
         if changed:
             written.append(name)
+    wanted_names = {wanted["dest"] for wanted in module.params["files"]}
+    for name in others(module.params["purge"], wanted_names):
+        diffs.append({"before_header": name, "before": to_text(read(name) or b""), "after": ""})
+        if not module.check_mode:
+            os.unlink(name)
+        written.append(name)
     module.exit_json(changed=bool(written), written=written, diff=diffs)
 
 

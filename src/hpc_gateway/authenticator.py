@@ -9,11 +9,18 @@ from jupyterhub.handlers import BaseHandler, LogoutHandler
 from tornado import web
 from traitlets import Bool, Integer, Set, Unicode, default
 
+from .jobs import JobTables
+from .transport import SchedulerError, Wrapper
+
 # What Apache's mod_headers writes for a variable that is not set.
 UNSET = "(null)"
 
 # The user id of `nobody`, whom all that belongs to no one belongs to: no person either.
 NOBODY = 65534
+
+# How the wrapper says that an account may not run jobs, and sudo that there is none.
+NOT_ALLOWED = 77
+UNKNOWN_USER = re.compile(r"(?i)unknown user")
 
 
 def decode(value):
@@ -152,8 +159,10 @@ class GatewayAuthenticator(RemoteUserAuthenticator):
         model = {"name": user.name, "groups": groups}
         try:
             await self.check_account(user.name)
-        except web.HTTPError:
-            return False
+        except web.HTTPError as error:
+            # Nobody is signed out because the submit host cannot be asked.
+            if error.status_code != 503:
+                return False
         blocked = not self.check_blocked_users(user.name, model)
         return not blocked and bool(self.check_allowed(user.name, model))
 
@@ -187,8 +196,7 @@ class GatewayAuthenticator(RemoteUserAuthenticator):
     async def check_account(self, username):
         """Refuse accounts of the system, and unknown ones, which could not start a server."""
         try:
-            # Off the event loop, since a directory service may take its time to answer.
-            account = await asyncio.to_thread(pwd.getpwnam, username)
+            uid = await self.user_id(username)
         except KeyError:
             if self.require_account:
                 self.log.warning("Refused %s, who has no account on this machine", username)
@@ -197,6 +205,26 @@ class GatewayAuthenticator(RemoteUserAuthenticator):
                     "Ask its administrators for one."
                 ) from None
             return
-        if account.pw_uid < self.minimum_uid or account.pw_uid == NOBODY:
-            self.log.warning("Refused %s, whose user id is %i", username, account.pw_uid)
+        if uid < self.minimum_uid or uid == NOBODY:
+            self.log.warning("Refused %s, whose user id is %i", username, uid)
             raise refuse(f"{username} is an account of the system, which may not sign in here.")
+
+    async def user_id(self, username):
+        """The id of an account where jobs are submitted; KeyError if there is none."""
+        wrapper = Wrapper.get()
+        if wrapper.transport == "local":
+            # Off the event loop, since a directory service may take its time to answer.
+            return (await asyncio.to_thread(pwd.getpwnam, username)).pw_uid
+        # This machine may know nobody.
+        cluster = next(iter(JobTables.get().clusters))
+        try:
+            return (await wrapper.account(cluster, username))["uid"]
+        except SchedulerError as error:
+            if error.code == NOT_ALLOWED:
+                raise refuse(f"{username} may not start servers: {error}.") from None
+            if UNKNOWN_USER.search(str(error)):
+                raise KeyError(username) from None
+            self.log.error("The submit host does not say who %s is: %s", username, error)
+            raise web.HTTPError(
+                503, "The cluster cannot be asked about your account at the moment. Try again soon."
+            ) from None

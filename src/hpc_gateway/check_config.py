@@ -20,10 +20,11 @@ from traitlets.config import Configurable
 from traitlets.config.loader import LazyConfigValue, PyFileConfigLoader
 from traitlets.utils.importstring import import_item
 
-from . import authenticator, profiles, spawners
+from . import app, authenticator, profiles, spawners
+from .fields import bounds
 
 # Loaded so that their classes are known below, whether or not the configuration names them.
-KNOWN_MODULES = (authenticator, jupyterhub.app, profiles, spawners)
+KNOWN_MODULES = (app, authenticator, jupyterhub.app, profiles, spawners)
 
 PROFILES = "GatewayProfilesSpawner"
 LIBRARIES = (
@@ -139,6 +140,21 @@ def check_profile(profile):
                 yield f"{label}: option {option} {problem}"
 
 
+def check_fields(profile, chosen):
+    """Faults of what a user may choose within a profile."""
+    _, key, name, _ = profile
+    cls, _ = import_class(name, Spawner)
+    for field, spec in chosen.items():
+        try:
+            trait = bounds(field, spec).field.trait
+        except ValueError as error:
+            yield f"profile {key!r}: {error}"
+        else:
+            # A class that cannot be imported is a fault already told.
+            if cls and trait not in cls.class_traits(config=True):
+                yield f"profile {key!r}: {cls.__name__} has no option {trait}, which {field} sets"
+
+
 def check_profiles(section):
     """Faults of the list of profiles as a whole."""
     entries = section.get("profiles", [])
@@ -151,8 +167,12 @@ def check_profiles(section):
     for key in sorted({key for key in keys if keys.count(key) > 1}):
         yield f"profile {key!r}: the key is used {keys.count(key)} times"
     named = {"default_profile": [section.get("default_profile", "")]}
-    groups = section.get("profile_groups", {})
-    named["profile_groups"] = groups if isinstance(groups, dict) else []
+    for trait in ("profile_groups", "profile_categories", "profile_fields"):
+        named[trait] = section.get(trait, {}) if isinstance(section.get(trait), dict) else {}
+    for profile in entries:
+        if isinstance(profile, (tuple, list)) and len(profile) == 4:
+            chosen = named["profile_fields"].get(str(profile[1]), {})
+            yield from check_fields(profile, chosen if isinstance(chosen, dict) else {})
     for trait, wanted in named.items():
         for key in wanted:
             if key and key not in keys:

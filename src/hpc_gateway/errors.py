@@ -8,5 +8,7 @@ class SpawnRefused(SpawnException):
 
     def __init__(self, message, **kwargs):
         super().__init__(message, **kwargs)
-        # Some of the hub's pages show this attribute only, others the repr-like str() without it.
+        # Some of the hub's pages show these only, others the repr-like str() without them.
         self.jupyterhub_message = message
+        if self.message_html:
+            self.jupyterhub_html_message = self.message_html

@@ -4,6 +4,8 @@ batchspawner's own handler sets whatever attribute of the spawner the request na
 with the hub's spawners call register() when they are imported: before the hub sets up its URLs.
 """
 
+import hashlib
+import hmac
 import json
 
 from batchspawner.api import BatchSpawnerAPIHandler
@@ -11,10 +13,24 @@ from jupyterhub.apihandlers import APIHandler, default_handlers
 from tornado import web
 
 
+def token_digest(token):
+    """What is kept of a server's token, to know it again after a restart of the hub."""
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def innermost(spawner):
+    """The one which waits for the port, when spawners are wrapped."""
+    return getattr(spawner, "child_spawner", None) or spawner
+
+
 def spawner_of(user, token):
-    """The spawner whose server holds this token."""
+    """The spawner whose server holds this token; after a restart only its digest is known."""
+    digest = token_digest(token or "")
     for spawner in getattr(user, "spawners", {}).values():
-        if spawner.api_token and spawner.api_token == token:
+        kept = getattr(innermost(spawner), "token_digest", "")
+        if spawner.api_token:
+            kept = token_digest(spawner.api_token)
+        if kept and hmac.compare_digest(kept, digest):
             return spawner
     raise web.HTTPError(400, "This token belongs to no server")
 
@@ -24,7 +40,7 @@ def check_port(body):
     if not isinstance(body, dict) or set(body) != {"port"}:
         raise web.HTTPError(400, "The body must be a JSON object with the one key 'port'")
     port = body["port"]
-    if not isinstance(port, int) or not 1024 <= port <= 65535:
+    if type(port) is not int or not 1024 <= port <= 65535:
         raise web.HTTPError(400, "The port must be an integer from 1024 to 65535")
     return port
 
@@ -34,13 +50,25 @@ class PortHandler(APIHandler):
     def post(self):
         spawner = spawner_of(self.current_user, self.get_auth_token())
         port = check_port(self.get_json_body())
-        # The one which waits for the port is the innermost, when spawners are wrapped.
-        waiting = getattr(spawner, "child_spawner", None) or spawner
-        if spawner.pending != "spawn":
+        waiting = innermost(spawner)
+        if getattr(waiting, "serving", False) and spawner.pending != "stop":
+            # Its job was started again, or our answer was lost, which comes to the same.
+            waiting.started_again("Its server calls anew.")
+        if waiting.port == port:
+            # Said again, since our answer was lost.
+            self.done()
+            return
+        # Starting, or found starting after the hub's own start, or started again by the scheduler.
+        if spawner.pending not in ("spawn", "check") and not getattr(waiting, "moved", False):
             raise web.HTTPError(400, "This server is not starting")
         if waiting.port:
             raise web.HTTPError(400, "The port of this server is already known")
         spawner.port = waiting.port = port
+        if hasattr(waiting, "tell"):
+            waiting.tell(port)
+        self.done()
+
+    def done(self):
         self.set_status(201)
         self.finish(json.dumps({"message": "The port is set"}))
 

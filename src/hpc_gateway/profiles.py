@@ -1,25 +1,54 @@
 """The list of profiles a user chooses from when starting a server."""
 
-from html import escape
+import re
 
 from traitlets import Dict, List, TraitError, Unicode, default, validate
 from traitlets.utils.importstring import import_item
 from wrapspawner import ProfilesSpawner, WrapSpawner
 
 from . import port_callback
+from .availability import availability
 from .errors import SpawnRefused
+from .fields import FIELDS, bounds, count_words
 
 port_callback.register()
 
 # These rule the spawner that the hub sees, which wraps the profile's: handed on to it.
 WRAPPER_OPTIONS = ("start_timeout", "http_timeout", "poll_interval")
 
-FORM = """<div class="mb-3">
-  <label class="form-label" for="profile">Select a profile</label>
-  <select class="form-select" id="profile" name="profile" required autofocus>
-{options}
-  </select>
-</div>"""
+# One of the hub's pages, as far as its template paths go: a site may put its own in its place.
+FORM = "options_form.html"
+
+GRES = re.compile(r"(?:gres[:/])?gpu(?::([A-Za-z][\w.-]*))?(?:[:=]([0-9]+))?")
+
+
+def option_text(options, *names):
+    """The first of these options that says something."""
+    texts = (str(options[name]) for name in names if isinstance(options.get(name), (str, int)))
+    return next((text for text in texts if text.strip()), "")
+
+
+def amount_words(name, text):
+    """What a profile's option asks for: in plain words, or as it stands where it is not plain."""
+    field = FIELDS[name]
+    try:
+        return field.words(field.read(text))
+    except ValueError:
+        return f"{field.label.lower()} {text}"
+
+
+def gpu_words(options):
+    gres, number = option_text(options, "req_gres"), option_text(options, "req_ngpus")
+    match = GRES.fullmatch(gres or f"gpu:{number or 0}")
+    if not match:
+        return gres or f"GPUs {number}"
+    count = int(match[2] or 1)
+    words = count_words(count, "GPU") if count else ""
+    return f"{words} ({match[1]})" if words and match[1] else words
+
+
+def queue_of(options):
+    return option_text(options, "req_partition", "req_queue")
 
 
 class GatewayProfilesSpawner(ProfilesSpawner):
@@ -32,7 +61,25 @@ class GatewayProfilesSpawner(ProfilesSpawner):
         help="Key of a profile -> the groups which see it. A profile not named here is for all.",
     )
 
+    profile_categories = Dict(
+        value_trait=Unicode(),
+        key_trait=Unicode(),
+        config=True,
+        help="Key of a profile -> the heading in the form under which it stands.",
+    )
+
+    profile_fields = Dict(
+        value_trait=Dict(),
+        key_trait=Unicode(),
+        config=True,
+        help="""Key of a profile -> what a user may choose within it:
+        {"cores" or "memory" or "walltime": {"min": …, "default": …, "max": …}}.""",
+    )
+
     default_profile = Unicode(config=True, help="Key of the profile which is selected at first.")
+
+    # What the form said last, to be shown again should it be refused.
+    asked = Dict()
 
     @validate("profiles")
     def _unique_keys(self, proposal):
@@ -40,6 +87,16 @@ class GatewayProfilesSpawner(ProfilesSpawner):
         twice = sorted({key for key in keys if keys.count(key) > 1})
         if twice:
             raise TraitError(f"Profiles share the key {', '.join(twice)}")
+        return proposal.value
+
+    @validate("profile_fields")
+    def _sound_fields(self, proposal):
+        for key, fields in proposal.value.items():
+            for name, spec in fields.items():
+                try:
+                    bounds(name, spec)
+                except ValueError as error:
+                    raise TraitError(f"Profile {key!r}: {error}") from None
         return proposal.value
 
     @default("apply_user_options")
@@ -63,16 +120,17 @@ class GatewayProfilesSpawner(ProfilesSpawner):
             or groups.intersection(self.profile_groups[profile[1]])
         }
 
-    def requested_profile(self):
-        """The key the user asks for, by form or API; nothing but a visible profile passes."""
+    def bounds_of(self, key):
+        """What may be chosen within a profile, by name of the field."""
+        return {name: bounds(name, spec) for name, spec in self.profile_fields.get(key, {}).items()}
+
+    def requested(self, options):
+        """The profile that is asked for, and the spawner's options by what was chosen within it.
+
+        Asked by form, link or API; nothing passes but a visible profile and values within bounds.
+        """
         visible = self.visible_profiles()
-        unknown = sorted(set(self.user_options) - {"profile"})
-        if unknown:
-            raise SpawnRefused(
-                f"These options cannot be set here: {', '.join(unknown)[:200]}",
-                reason="user_options",
-            )
-        key = self.user_options.get("profile", self.preselected(visible))
+        key = options.get("profile", self.preselected(visible))
         # A key which is not text, such as a list, cannot be looked up.
         if not isinstance(key, str) or key not in visible:
             raise SpawnRefused(
@@ -80,7 +138,22 @@ class GatewayProfilesSpawner(ProfilesSpawner):
                 f"{', '.join(visible) or 'none'}",
                 reason="profile",
             )
-        return key
+        allowed = self.bounds_of(key)
+        unknown = sorted(set(options) - {"profile", *allowed})
+        if unknown:
+            raise SpawnRefused(
+                f"These options cannot be set here: {', '.join(unknown)[:200]}",
+                reason="user_options",
+            )
+        scheduler = getattr(visible[key][2], "scheduler", "")
+        try:
+            chosen = [
+                bound.option(bound.value(options.get(name, bound.texts["default"])), scheduler)
+                for name, bound in allowed.items()
+            ]
+        except ValueError as error:
+            raise SpawnRefused(str(error), reason="user_options") from None
+        return key, dict(chosen)
 
     def preselected(self, visible):
         return self.default_profile if self.default_profile in visible else next(iter(visible), "")
@@ -88,26 +161,124 @@ class GatewayProfilesSpawner(ProfilesSpawner):
     # The form
 
     def _options_form_default(self):
-        visible = self.visible_profiles()
-        if not visible:
-            return '<p class="alert alert-warning">There is no profile for your account.</p>'
-        first = self.preselected(visible)
-        options = "\n".join(
-            f'    <option value="{escape(key)}"{" selected" if key == first else ""}>'
-            f"{escape(profile[0])}</option>"
-            for key, profile in visible.items()
-        )
-        return FORM.format(options=options)
+        # For the hub's pages, which ask whether there is a form: get_options_form makes it.
+        return FORM
 
     async def get_options_form(self):
-        # Made anew, since the user's groups may have changed.
-        return self._options_form_default()
+        # Made anew, since the user's groups and the batch system's state change.
+        template = self.user.settings["jinja2_env"].get_template(FORM)
+        return await template.render_async(groups=self.form_groups(), spawner=self, user=self.user)
+
+    def form_groups(self):
+        """What the form shows: groups with a heading, first the profiles without one."""
+        visible = self.visible_profiles()
+        # What was refused a moment ago, or else the user's last server.
+        last = self.asked or self.user_options
+        selected = last.get("profile")
+        if not isinstance(selected, str) or selected not in visible:
+            selected = self.preselected(visible)
+        free = self.availability(visible)
+        groups = {"": []}
+        for key, (name, _, _, options) in visible.items():
+            heading = self.profile_categories.get(key, "")
+            remembered = last if key == selected else {}
+            groups.setdefault(heading, []).append(
+                {
+                    "key": key,
+                    "name": name,
+                    "selected": key == selected,
+                    "asks": self.asks(key, options),
+                    "availability": free.get(key),
+                    "fields": [
+                        self.form_field(bound, remembered.get(bound.field.name))
+                        for bound in self.bounds_of(key).values()
+                    ],
+                }
+            )
+        return [
+            {"heading": heading, "profiles": profiles}
+            for heading, profiles in groups.items()
+            if profiles
+        ]
+
+    def asks(self, key, options):
+        """What a profile asks the batch system for, in words."""
+        words = {
+            name: amount_words(name, text)
+            for name, field in FIELDS.items()
+            if (text := option_text(options, field.trait))
+        }
+        words |= {name: bound.span() for name, bound in self.bounds_of(key).items()}
+        queue = queue_of(options)
+        found = [words.get("cores"), words.get("memory"), gpu_words(options), words.get("walltime")]
+        return [text for text in (*found, queue and f"queue {queue}") if text]
+
+    def form_field(self, bound, last):
+        value = bound.texts["default"]
+        if last is not None:
+            try:
+                bound.value(last)
+                value = last
+            except ValueError:
+                # What was just typed is shown again; an old value has been overtaken by the site.
+                value = last if self.asked else value
+        field = bound.field
+        return {
+            "name": field.name,
+            "label": field.label,
+            "value": str(value),
+            "span": bound.span(),
+            "hint": field.hint,
+            "pattern": field.pattern,
+            "min": bound.low,
+            "max": bound.high,
+        }
+
+    def availability(self, visible):
+        """How soon each profile would start now, by key; nothing for those without a scheduler."""
+        from .jobs import tables
+
+        found = {}
+        for key, (_, _, cls, options) in visible.items():
+            cluster = options.get("cluster") or getattr(cls, "scheduler", "local")
+            if cluster == "local":
+                continue
+            tables.refresh_soon(cluster)
+            cores = self.bounds_of(key).get("cores")
+            text = option_text(options, "req_nprocs")
+            found[key] = availability(
+                tables.peek(cluster),
+                queue_of(options),
+                cores.default if cores else int(text) if text.isdecimal() else 1,
+                only_cores=not gpu_words(options),
+            )
+        return found
 
     def options_from_form(self, formdata):
-        values = formdata.get("profile", [])
-        if len(values) != 1:
+        """The options, of each profile's fields those of the chosen one; or a refusal."""
+        keys = formdata.get("profile", [])
+        if len(keys) != 1:
             raise SpawnRefused("Select one profile", reason="profile")
-        return {"profile": values[0]}
+        options = {"profile": keys[0]}
+        for name in FIELDS:
+            # The form has fields of every profile; a link names those of its own without a key.
+            values = formdata.get(f"{name}:{keys[0]}") or formdata.get(name, [])
+            if len(values) > 1:
+                raise SpawnRefused(f"Give {name} once", reason="user_options")
+            if values and values[0].strip():
+                options[name] = values[0].strip()
+        self.asked = options
+        self.requested(options)
+        return options
+
+    def options_from_query(self, query):
+        """The options of a link such as hub/spawn?profile=KEY&cores=4."""
+        unknown = sorted(set(query) - {"profile", *FIELDS})
+        if unknown:
+            raise SpawnRefused(
+                f"A link cannot set {', '.join(unknown)[:200]}", reason="user_options"
+            )
+        return self.options_from_form(query)
 
     # The wrapped spawner
 
@@ -127,7 +298,11 @@ class GatewayProfilesSpawner(ProfilesSpawner):
     construct_child = WrapSpawner.construct_child
 
     def start(self):
-        self.select_profile(self.requested_profile())
+        # Checked here as well: the API hands its options on unseen.
+        key, chosen = self.requested(self.user_options)
+        self.asked = {}
+        self.select_profile(key)
+        self.child_config.update(chosen)
         for name in WRAPPER_OPTIONS:
             if name in self.child_config:
                 setattr(self, name, self.child_config[name])

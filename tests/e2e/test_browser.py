@@ -1,82 +1,9 @@
 """The whole way in a real browser, from the sign-in to "signed out": what a user sees and does."""
 
 import json
-import re
-import urllib.parse
 
 import pytest
-from conftest import ARTIFACTS, BASE
-
-HUB = f"https://localhost{BASE}"
-# What a browser reports on a refusal that the test itself provokes.
-REFUSED = re.compile(r"status of (401|403)")
-
-
-class Watch:
-    """What goes on behind the page: complaints, and what the websockets bring."""
-
-    def __init__(self, page):
-        self.complaints = []
-        self.frames = {}
-        page.on("console", self.console)
-        page.on("pageerror", lambda error: self.complaints.append(f"error: {error}"))
-        page.on("requestfailed", self.request_failed)
-        page.on("websocket", self.websocket)
-
-    def console(self, message):
-        mixed = "Mixed Content" in message.text
-        if mixed or (message.type == "error" and not REFUSED.search(message.text)):
-            self.complaints.append(f"console: {message.text} ({message.location['url']})")
-
-    def request_failed(self, request):
-        # Leaving a page cancels what it is still loading.
-        if request.failure != "net::ERR_ABORTED":
-            self.complaints.append(f"{request.failure}: {request.url}")
-
-    def websocket(self, socket):
-        received = self.frames.setdefault(urllib.parse.urlsplit(socket.url).path, [])
-        socket.on("framereceived", lambda frame: received.append(frame))
-        socket.on("socketerror", lambda error: self.complaints.append(f"{error}: {socket.url}"))
-
-    def received(self, path):
-        """All that came through the websockets whose path matches, as text."""
-        frames = [
-            frame for url, list_ in self.frames.items() if re.search(path, url) for frame in list_
-        ]
-        return "".join(
-            frame if isinstance(frame, str) else frame.decode(errors="replace") for frame in frames
-        )
-
-
-@pytest.fixture
-def page(chromium):
-    context = chromium.new_context(
-        ignore_https_errors=True, viewport={"width": 1280, "height": 800}
-    )
-    context.set_default_timeout(20_000)
-    page = context.new_page()
-    page.watch = Watch(page)
-    yield page
-    shoot(page, "last")
-    context.close()
-
-
-def shoot(page, name):
-    page.screenshot(path=ARTIFACTS / f"{name}.png")
-
-
-def sign_in(page, password):
-    page.get_by_label("User name").fill("demo")
-    page.get_by_label("Password").fill(password)
-    page.get_by_role("button", name="Sign in").click()
-
-
-def wait_until(page, condition, seconds=20):
-    for _ in range(seconds * 10):
-        if condition():
-            return
-        page.wait_for_timeout(100)
-    raise AssertionError(f"still not so after {seconds} s")
+from conftest import HUB, shoot, sign_in, wait_until
 
 
 def test_from_sign_in_to_signed_out(page, machine, password, session):
@@ -97,13 +24,13 @@ def test_from_sign_in_to_signed_out(page, machine, password, session):
 
     # A server.
     page.goto(f"{HUB}hub/spawn")
-    profiles = page.get_by_label("Select a profile")
-    assert profiles.locator("option").all_inner_texts() == [
+    profiles = page.get_by_role("group", name="Select a profile")
+    assert profiles.locator("label").all_inner_texts() == [
         "1 core, 1 GB, 1 hour",
         "2 cores, 2 GB, 8 hours",
     ]
     shoot(page, "04-spawn-form")
-    profiles.select_option("small")
+    profiles.get_by_label("1 core, 1 GB, 1 hour").check()
     page.get_by_role("button", name="Start").click()
     page.wait_for_url("**/hub/spawn-pending/demo**")
     page.wait_for_timeout(1000)

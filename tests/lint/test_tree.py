@@ -7,9 +7,14 @@ from pathlib import Path
 import pytest
 from tree import ROOT, files, interpreters
 
+# Those in templates/ are not: Jinja turns them into one.
 SHELL = sorted(
-    {path for path, name in interpreters().items() if name in ("sh", "bash", "dash")}
-    | {path for path in files() if path.suffix in (".sh", ".bash")}
+    path
+    for path in {
+        *(path for path, name in interpreters().items() if name in ("sh", "bash", "dash")),
+        *(path for path in files() if path.suffix in (".sh", ".bash")),
+    }
+    if path.parts[0] != "templates"
 )
 # ruff finds *.py by itself.
 PYTHON = sorted(

@@ -13,6 +13,8 @@ from hpc_gateway.authenticator import (
     GatewayLoginHandler,
     GatewayLogoutHandler,
 )
+from hpc_gateway.jobs import JobTables
+from hpc_gateway.transport import SchedulerError, Wrapper
 
 ACCOUNTS = {"bob": 1001, "root": 0, "daemon": 1, "toor": 0, "nobody": 65534, "jürgen": 1002}
 
@@ -293,3 +295,56 @@ def test_logout_does_not_sign_in_again():
     page = FakeHandler()
     asyncio.run(GatewayLogoutHandler.render_logout_page(page))
     assert page.went == "logout.html"
+
+
+# With a submit host, which alone knows the accounts
+
+
+@pytest.fixture
+def submit_host(monkeypatch):
+    """Return a dict: the user id of a name, or the error the submit host answers with."""
+    answers = {"ada": 2001, "munge": 109}
+
+    async def account(self, cluster, user):
+        answer = answers[user]
+        if isinstance(answer, Exception):
+            raise answer
+        return {"name": user, "uid": answer, "cluster": cluster}
+
+    for shared in (Wrapper, JobTables):
+        shared.clear_instance()
+    Wrapper.instance(transport="ssh")
+    JobTables.instance(clusters={"alpha": {"scheduler": "slurm"}})
+    monkeypatch.setattr(Wrapper, "account", account)
+    yield answers
+    for shared in (Wrapper, JobTables):
+        shared.clear_instance()
+
+
+def test_account_of_the_submit_host_signs_in(submit_host):
+    assert login(("Remote_User", "ada"))["name"] == "ada"
+
+
+@pytest.mark.parametrize(
+    ("answer", "status", "words"),
+    [
+        (109, 403, "account of the system"),
+        (SchedulerError("batch: eve is not a member of hpc", 77), 403, "not a member of hpc"),
+        (SchedulerError("sudo: unknown user: eve", 1), 403, "no account of that name"),
+        (SchedulerError("Connection closed", 255), 503, "Try again soon"),
+    ],
+)
+def test_who_does_not(submit_host, answer, status, words):
+    submit_host["eve"] = answer
+    with pytest.raises(web.HTTPError, match=words) as refusal:
+        login(("Remote_User", "eve"))
+    assert refusal.value.status_code == status
+
+
+def test_nobody_is_signed_out_while_the_submit_host_is_away(submit_host):
+    hub = authenticator()
+    user = SimpleNamespace(name="ada", groups=[])
+    submit_host["ada"] = SchedulerError("Connection closed", 255)
+    assert asyncio.run(hub.refresh_user(user)) is True
+    submit_host["ada"] = SchedulerError("sudo: unknown user: ada", 1)
+    assert asyncio.run(hub.refresh_user(user)) is False

@@ -20,13 +20,15 @@ c.ConfigurableHTTPProxy.should_start = False
 c.Spawner.cmd = ["/x"]
 c.Spawner.mem_limit = "4G"
 c.BatchSpawnerBase.batchspawner_singleuser_cmd = "/x"
-c.GatewayMixin.batch_wrapper = "/opt/batch"
-c.GatewayBatchMixin.job_name = "x"
+c.Wrapper.path = "/opt/batch"
+c.GatewayBatchMixin.hub_name = "x"
 c.GatewayProfilesSpawner.profiles = [
     ("A", "a", "hpc_gateway.spawners.SlurmSpawner", {"req_nprocs": "2", "start_timeout": 5}),
     ("B", "b", "hpc_gateway.spawners.LocalSpawner", {}),
 ]
 c.GatewayProfilesSpawner.profile_groups = {"a": ["g"]}
+c.GatewayProfilesSpawner.profile_categories = {"a": "Jobs"}
+c.GatewayProfilesSpawner.profile_fields = {"a": {"cores": {"min": 1, "default": 2, "max": 4}}}
 c.GatewayProfilesSpawner.default_profile = "b"
 """
 
@@ -72,6 +74,21 @@ def test_empty(check):
         ("c.GatewayProfilesSpawner.profile_groups = {'x': []}", "no profile has the key 'x'"),
         ("c.GatewayProfilesSpawner.profile_groups = {'a': 'g'}", "profile_groups: must be a dict"),
         ("c.GatewayProfilesSpawner.profile_groups = 3", "profile_groups: must be a dict"),
+        (
+            "c.GatewayProfilesSpawner.profile_categories = {'x': 'X'}",
+            "profile_categories: no profile",
+        ),
+        ("c.GatewayProfilesSpawner.profile_fields = {'x': {}}", "profile_fields: no profile has"),
+        ("c.GatewayProfilesSpawner.profile_fields = {'a': 3}", "profile_fields: must be a dict"),
+        (
+            "c.GatewayProfilesSpawner.profile_fields['a']['cores']['min'] = 3",
+            "profile 'a': cores: must be above 0, and default within min and max",
+        ),
+        (
+            "c.GatewayProfilesSpawner.profile_fields = "
+            "{'b': {'cores': {'min': 1, 'default': 2, 'max': 4}}}",
+            "profile 'b': LocalSpawner has no option req_nprocs, which cores sets",
+        ),
         ("c.GatewayProfilesSpawner.profiles = 'x'", "profiles: must be a list"),
         ("c.GatewayProfilesSpawner.profiles += [('C', 'a', 'x.y', {})]", "the key is used 2 times"),
     ],

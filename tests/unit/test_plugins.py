@@ -24,7 +24,7 @@ def pack(tmp_path):
     """Return pack.py, working on a copy of what it reads."""
     module = load("release/files/pack.py")
     for name, source in {**module.inputs("hub"), **module.inputs("notebook")}.items():
-        kind = "notebook" if "page_config" in name else "hub"
+        kind = "notebook" if "notebook" in name or "page_config" in name else "hub"
         target = (
             tmp_path
             / "files"
@@ -101,3 +101,47 @@ def test_python_literal_reads_back(value):
 def test_python_literal_of_ansibles_own_types():
     literal = load("hub/filter_plugins/python_literal.py").python_literal
     assert ast.literal_eval(literal({Text("a"): [Text("b")]})) == {"a": ["b"]}
+
+
+def test_a_sites_templates_are_found_first(tmp_path):
+    lookup = load("hub/lookup_plugins/site_templates.py").LookupModule()
+    texts = {
+        "host/hub/page.html": "of the host",
+        "site/hub/page.html": "of the site",
+        "site/hub/own.html": "{{ kept }}\n\n",
+        "site/hub/notes.txt": "no page",
+        "site/gateway/sign-in.html.j2": "another's",
+        "ours/hub/page.html": "ours",
+        "ours/hub/form.html": "ours",
+        "ours/batch/slurm.sh": "ours",
+    }
+    for name, text in texts.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    directories = [str(tmp_path / name) for name in ("host", "site", "missing", "ours")]
+    files = lookup.run(directories, target="/etc/x", validate="check %s")
+    assert {file["dest"]: file["content"] for file in files} == {
+        "/etc/x/batch/slurm.sh": "ours",
+        "/etc/x/hub/form.html": "ours",
+        "/etc/x/hub/own.html": "{{ kept }}\n\n",
+        "/etc/x/hub/page.html": "of the host",
+    }
+    assert {file["validate"] for file in files} == {"check %s"}
+
+
+def test_a_template_that_is_no_text(tmp_path):
+    module = load("hub/lookup_plugins/site_templates.py")
+    (tmp_path / "hub").mkdir()
+    (tmp_path / "hub/page.html").write_bytes(b"\xff")
+    with pytest.raises(module.AnsibleLookupError, match=r"page\.html cannot be read as text"):
+        module.LookupModule().run([str(tmp_path)], target="/etc/x", validate="check %s")
+
+
+def test_what_a_purge_removes(tmp_path):
+    others = load("../plugins/modules/write_files.py").others
+    for name in ("old", "wanted"):
+        (tmp_path / name).write_text("")
+    (tmp_path / "directory").mkdir()
+    (tmp_path / "dangling").symlink_to("nowhere")
+    found = others([str(tmp_path), str(tmp_path / "missing")], {str(tmp_path / "wanted")})
+    assert found == [str(tmp_path / "dangling"), str(tmp_path / "old")]

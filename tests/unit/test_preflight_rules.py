@@ -20,6 +20,7 @@ TRAITS = {
             "args": "list",
             "cmd": "any",
             "cpu_limit": "float",
+            "cluster": "str",
             "debug": "bool",
             "environment": "dict",
             "pre_spawn_hook": "any",
@@ -92,6 +93,28 @@ def test_table_of_traits_is_understood():
     assert kinds <= set(rules.TRAIT_TYPES)
     found = rules.check(instance(), SPECS, {}, table, CALLS)
     assert found == []
+
+
+ALPHA = {"name": "alpha", "scheduler": "slurm"}
+BETA = {"name": "beta", "scheduler": "torque"}
+
+
+def clusters(*items, **fields):
+    """Return these clusters, and one profile of these fields."""
+    return {"hub_clusters": list(items), "hub_profiles": profile(**fields)}
+
+
+def alpha(**fields):
+    """Return one cluster alpha of these fields, and a profile that names it."""
+    return clusters({**ALPHA, **fields}, cluster="alpha")
+
+
+def fields(**chosen):
+    return {"hub_profiles": profile(fields=chosen)}
+
+
+CORES = {"min": 1, "default": 2, "max": 4}
+HOURS = {"min": "01:00:00", "default": "02:00:00", "max": "08:00:00"}
 
 
 REFUSED = [
@@ -234,6 +257,120 @@ REFUSED = [
         "hub_profiles[0].options.req_runtime",
         "longer than max_time 01:00:00 of the partition short",
     ),
+    ({"hub_profiles": profile(category="")}, "hub_profiles[0].category", "is not one line of text"),
+    ({"hub_profiles": profile(category="a\nb")}, "hub_profiles[0].category", "Write a heading"),
+    ({"hub_profiles": profile(category=3)}, "hub_profiles[0].category", "is not one line of text"),
+    (slurm(cluster="alpha"), "hub_profiles[0].options.cluster", "beside options"),
+    # what users may choose
+    ({"hub_profiles": profile(fields=[])}, "hub_profiles[0].fields", "is not a mapping of what"),
+    (fields(), "hub_profiles[0].fields", "or remove it"),
+    (
+        {
+            "batch_schedulers": ["local"],
+            "hub_profiles": profile(spawner="local", fields={"cores": CORES}),
+        },
+        "hub_profiles[0].fields",
+        "the spawner local asks no batch system",
+    ),
+    (fields(core=CORES), "hub_profiles[0].fields.core", 'Did you mean "cores"'),
+    (fields(cores=4), "hub_profiles[0].fields.cores", "is not a mapping"),
+    (fields(cores={"min": 1, "max": 4}), "hub_profiles[0].fields.cores.default", "is missing"),
+    (fields(cores={**CORES, "step": 1}), "hub_profiles[0].fields.cores.step", "is no part of a"),
+    (fields(cores={**CORES, "min": 0}), "hub_profiles[0].fields.cores.min", "above 0"),
+    (fields(cores={**CORES, "min": True}), "hub_profiles[0].fields.cores.min", "above 0"),
+    (fields(cores={**CORES, "max": "x"}), "hub_profiles[0].fields.cores.max", "Write it as 4"),
+    (fields(cores={**CORES, "min": 5}), "hub_profiles[0].fields.cores.min", "is more than max"),
+    (fields(cores={**CORES, "default": 5}), "hub_profiles[0].fields.cores.default", "not between"),
+    (
+        fields(memory={"min": "1", "default": "2G", "max": "4G"}),
+        "hub_profiles[0].fields.memory.min",
+        "is not an amount of memory with its unit",
+    ),
+    (
+        fields(memory={"min": "2048M", "default": "1G", "max": "4G"}),
+        "hub_profiles[0].fields.memory.default",
+        "is not between min and max",
+    ),
+    (fields(walltime={**HOURS, "max": "8h"}), "hub_profiles[0].fields.walltime.max", "a walltime"),
+    (fields(walltime={**HOURS, "max": "8:00"}), "hub_profiles[0].fields.walltime.max", "12:00:00"),
+    (fields(walltime={**HOURS, "max": 28800}), "hub_profiles[0].fields.walltime.max", "43200"),
+    (
+        fields(walltime={**HOURS, "max": "1-00:00:00", "default": "24:00:01"}),
+        "hub_profiles[0].fields.walltime.default",
+        "is not between min and max",
+    ),
+    (
+        {
+            "slurm_embedded": "always",
+            "hub_profiles": profile(options={"req_partition": "short"}, fields={"walltime": HOURS}),
+        },
+        "hub_profiles[0].fields.walltime.max",
+        "longer than max_time 01:00:00 of the partition short",
+    ),
+    # clusters
+    ({"hub_clusters": "alpha"}, "hub_clusters", "is not a list"),
+    ({"hub_clusters": ["alpha"]}, "hub_clusters[0]", "is not a mapping"),
+    ({"hub_clusters": [{"scheduler": "slurm"}]}, "hub_clusters[0].name", "is missing"),
+    ({"hub_clusters": [{"name": "slurm"}]}, "hub_clusters[0].scheduler", "is missing"),
+    ({"hub_clusters": [{**ALPHA, "name": "Alpha"}]}, "hub_clusters[0].name", "small letters"),
+    ({"hub_clusters": [{**ALPHA, "name": "a" * 32}]}, "hub_clusters[0].name", "at most 31"),
+    ({"hub_clusters": [{**ALPHA, "name": "local"}]}, "hub_clusters[0].name", "Use another word"),
+    (clusters(ALPHA, ALPHA, cluster="alpha"), "hub_clusters[1].name", "has the same name"),
+    (alpha(scheduler="slrum"), "hub_clusters[0].scheduler", 'Did you mean "slurm"'),
+    (alpha(scheduler="local"), "hub_clusters[0].scheduler", "is not a choice"),
+    (alpha(environment=["A"]), "hub_clusters[0].environment", "is not a mapping"),
+    (alpha(environment={"A-B": "x"}), "hub_clusters[0].environment.A-B", "is no name of an"),
+    (alpha(environment={"A": 6817}), "hub_clusters[0].environment.A", "is not text"),
+    (alpha(environment={"A": "x\ny"}), "hub_clusters[0].environment.A", "is not one line"),
+    (alpha(query_interval=0), "hub_clusters[0].query_interval", "from 1 to 300"),
+    (alpha(query_interval=301), "hub_clusters[0].query_interval", "from 1 to 300"),
+    (alpha(query_interval="often"), "hub_clusters[0].query_interval", "is not a number"),
+    (alpha(commands={"sumbit": ["/x"]}), "hub_clusters[0].commands.sumbit", 'mean "submit"'),
+    (alpha(commands={"submit": "/x"}), "hub_clusters[0].commands.submit", "is not a list of words"),
+    (alpha(commands={"submit": ["x"]}), "hub_clusters[0].commands.submit", "an absolute path"),
+    (alpha(commands={"cancel": []}), "hub_clusters[0].commands.cancel", "an absolute path"),
+    (alpha(commands={"jobs": ["/x"]}), "hub_clusters[0].commands.jobs", "is not a list of lists"),
+    (alpha(commands={"jobs": "/x"}), "hub_clusters[0].commands.jobs", "is not a list of lists"),
+    ({"hub_profiles": profile(cluster=1)}, "hub_profiles[0].cluster", "is not a cluster's name"),
+    (
+        {"batch_schedulers": ["local"], "hub_profiles": profile(spawner="local", cluster="local")},
+        "hub_profiles[0].cluster",
+        "on the hub's own machine",
+    ),
+    (
+        {"batch_schedulers": ["slurm"], **clusters(ALPHA, spawner="local")},
+        "hub_profiles[0].spawner",
+        "is not in batch_schedulers",
+    ),
+    (
+        {"hub_profiles": profile(cluster="alpha")},
+        "hub_profiles[0].cluster",
+        "is not in batch_schedulers, and hub_clusters is empty. Use one of slurm",
+    ),
+    (clusters(ALPHA, BETA), "hub_profiles[0].cluster", "is missing, and no cluster is named slurm"),
+    (clusters(BETA), "hub_profiles[0].spawner", "no cluster of hub_clusters has this scheduler"),
+    (clusters(ALPHA, cluster="alfa"), "hub_profiles[0].cluster", 'Did you mean "alpha"'),
+    (
+        clusters(ALPHA, BETA, cluster="beta"),
+        "hub_profiles[0].cluster",
+        "the scheduler of the cluster beta is torque, not slurm. Use the spawner torque",
+    ),
+    (
+        clusters(ALPHA, {**BETA, "name": "slurm"}),
+        "hub_profiles[0].spawner",
+        "the scheduler of the cluster slurm is torque, not slurm",
+    ),
+    (
+        clusters(ALPHA, spawner="my.Spawner", cluster="beta"),
+        "hub_profiles[0].cluster",
+        "is not in hub_clusters",
+    ),
+    ({"hub_notebook_ports": "50000"}, "hub_notebook_ports", "is not a range of ports"),
+    ({"hub_notebook_ports": "80-90"}, "hub_notebook_ports", "between 1024 and 65535"),
+    ({"hub_notebook_ports": "50100-50000"}, "hub_notebook_ports", "the lower one first"),
+    ({"hub_notebook_ports": "50000-70000"}, "hub_notebook_ports", "between 1024 and 65535"),
+    ({"hub_notebook_ports": 50000}, "hub_notebook_ports", "Put it in quotes"),
+    ({"hub_recover_jobs": "keep"}, "hub_recover_jobs", "Use one of adopt, cancel"),
     # the gateway
     ({"gateway_listen": []}, "gateway_listen", "nobody could reach"),
     ({"gateway_listen": ["eth0"]}, "gateway_listen[0]", "is not an IP address"),
@@ -322,6 +459,29 @@ ACCEPTED = [
     *(slurm(req_memory=memory) for memory in ("4gb", "4G", "4096M", "4096", "1t")),
     *(slurm(req_runtime=time) for time in ("1-00:00:00", "10:00", "90", "2-12", "UNLIMITED")),
     {"site_color": "red", "ansible_user": "root"},
+    {"hub_profiles": profile(category="Large jobs", fields={"cores": CORES, "walltime": HOURS})},
+    fields(cores={"min": "1", "default": "1", "max": "1"}),
+    fields(memory={"min": "512mb", "default": "1gb", "max": "2tb"}),
+    fields(walltime={"min": "30", "default": "30", "max": "2-00:00:00"}),
+    {"hub_profiles": profile(cluster="slurm")},
+    {"hub_notebook_ports": "50000-50100", "hub_recover_jobs": "cancel"},
+    # The scheduler of a cluster need not be in batch_schedulers.
+    {"batch_schedulers": [], **clusters(BETA, spawner="torque", cluster="beta")},
+    clusters({**ALPHA, "name": "slurm"}),
+    clusters(ALPHA, spawner="my.Spawner"),
+    clusters(ALPHA, spawner="my.Spawner", cluster="alpha"),
+    {"batch_schedulers": ["local"], **clusters(ALPHA, spawner="local")},
+    alpha(
+        environment={"SLURM_CONF": "/etc/slurm/alpha.conf"},
+        query_interval=2.5,
+        commands={"submit": ["/opt/x", "-a"], "jobs": [["/opt/x"], ["/opt/y"]], "capacity": []},
+    ),
+    # Another Slurm than the embedded one.
+    {
+        "slurm_embedded": "always",
+        "hub_clusters": [{**ALPHA, "environment": {"SLURM_CONF": "/x"}}],
+        "hub_profiles": profile(cluster="alpha", options={"req_partition": "elsewhere"}),
+    },
 ]
 
 

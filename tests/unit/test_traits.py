@@ -21,7 +21,7 @@ def test_table():
     slurm = table["slurm"]
     assert slurm["req_nprocs"]["type"] == "str"
     assert slurm["start_timeout"]["type"] == "int"
-    assert slurm["command_timeout"]["type"] == "float"
+    assert slurm["job_name_length"]["type"] == "int"
     assert slurm["debug"]["type"] == "bool"
     assert slurm["args"]["type"] == "list"
     assert slurm["environment"]["type"] == "dict"

@@ -87,6 +87,18 @@ def test_configuration_is_as_expected(host):
     assert host.file("/etc/jupyterhub/main/jupyterhub_config.py").content_string == golden
 
 
+def test_pages_and_job_scripts_are_in_place(host):
+    directory = "/etc/jupyterhub/main/templates"
+    ours = {
+        f"{path.parent.name}/{path.name}": path.read_text()
+        for path in (ROOT / "templates").glob("*/*")
+        if path.suffix in (".html", ".sh")
+    }
+    found = host.check_output("cd %s && find . -type f -perm 644 -user root", directory)
+    names = [name.removeprefix("./") for name in found.splitlines()]
+    assert {name: host.file(f"{directory}/{name}").content_string for name in names} == ours
+
+
 def test_configuration_carries_no_secret(host):
     secrets = host.check_output("cat /var/lib/jupyterhub/main/secrets/*")
     text = host.file("/etc/jupyterhub/main/jupyterhub_config.py").content_string

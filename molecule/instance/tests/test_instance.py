@@ -18,6 +18,8 @@ def test_account_is_a_system_account_that_cannot_sign_in(host):
         ("/opt/jupyterhub/main", "root", "root", 0o755),
         ("/etc/jupyterhub/main", "root", "root", 0o755),
         ("/etc/jupyterhub/main/jupyterhub_config.d", "root", "jupyterhub-main", 0o750),
+        ("/etc/jupyterhub/main/templates/batch", "root", "root", 0o755),
+        ("/etc/jupyterhub/main/templates/hub", "root", "root", 0o755),
         ("/var/lib/jupyterhub/main", "root", "jupyterhub-main", 0o1770),
         (SECRETS, "root", "jupyterhub-main", 0o750),
         ("/run/jupyterhub/main/hub", "jupyterhub-main", "jupyterhub-main", 0o700),

@@ -47,7 +47,6 @@ class ActionModule(Inventory):
             # The inventory's own value where there is one: the module has seen it converted.
             value = found["value"] if instance.look(*path) is rules.MISSING else None
             instance.report(path, found["what"], found["remedy"], value)
-        foreign = result.pop("slurm_foreign")
-        if mine.values["slurm_embedded"] == "auto" and not foreign:
+        if mine.values["slurm_embedded"] == "auto" and not result["slurm_foreign"]:
             rules.check_asked_partitions(instance)
         return self.finish(result, mine, instance.problems)

@@ -25,7 +25,8 @@ def inputs(kind):
         "requirements.lock": FILES / kind / "requirements.lock",
     }
     if kind == "notebook":
-        found["page_config.json"] = FILES / kind / "page_config.json"
+        for name in ("page_config.json", "notebook-server"):
+            found[name] = FILES / kind / name
     if kind == "hub":
         for name in ("package.json", "package-lock.json"):
             found[name] = FILES / kind / name

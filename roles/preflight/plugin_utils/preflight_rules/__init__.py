@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from .batch import check_asked_partitions, check_batch, walltime
+from .clusters import check_clusters
 from .gateway import PORTS, check_gateway
 from .hub import check_hub
 from .neighbours import COMPARED, check_neighbour
@@ -66,6 +67,7 @@ def check(
     check_hub(instance)
     check_gateway(instance)
     check_batch(instance)
+    check_clusters(instance)
     Profiles(instance, traits).check()
     if instance.look("slurm_embedded") == "always" and not any(
         problem.path[0] in ("hub_profiles", "slurm_partitions") for problem in instance.problems

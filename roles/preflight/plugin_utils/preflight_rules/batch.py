@@ -113,9 +113,13 @@ def check_asked_partitions(instance: Instance) -> None:
     if not (isinstance(partitions, list) and isinstance(profiles, list)):
         return
     by_name = {partition["name"]: partition for partition in partitions}
+    clusters = instance.sound("hub_clusters")
+    by_cluster = {item["name"]: item for item in clusters} if isinstance(clusters, list) else {}
     usual = next((item for item in partitions if item.get("default")), None)
     for number, profile in enumerate(profiles):
-        if profile["spawner"] != "slurm":
+        cluster = by_cluster.get(profile.get("cluster", "slurm"), {})
+        # A configuration of its own leads to another Slurm.
+        if profile["spawner"] != "slurm" or "SLURM_CONF" in cluster.get("environment", {}):
             continue
         path = ("hub_profiles", number, "options")
         options = profile.get("options", {})
@@ -133,10 +137,16 @@ def check_asked_partitions(instance: Instance) -> None:
             )
             continue
         partition = by_name[asked] if asked else usual
-        runtime = walltime(options.get("req_runtime") or "", "slurm")
+        longest = profile.get("fields", {}).get("walltime")
+        if longest:
+            path, name = ("hub_profiles", number, "fields", "walltime"), "max"
+            runtime = walltime(longest["max"], "slurm")
+        else:
+            name = "req_runtime"
+            runtime = walltime(options.get("req_runtime") or "", "slurm")
         if partition and runtime and runtime > walltime(partition["max_time"], "slurm"):
             instance.report(
-                (*path, "req_runtime"),
+                (*path, name),
                 f"is longer than max_time {partition['max_time']} of the partition"
                 f" {partition['name']}, so that the job would never start",
                 "Ask for less, or raise max_time in slurm_partitions",

@@ -66,6 +66,7 @@ def check_hub(instance: Instance) -> None:
     _check_username_pattern(instance)
     _check_users(instance)
     _check_groups(instance)
+    _check_ports(instance)
     url = instance.sound("singleuser_default_url")
     if isinstance(url, str) and not re.fullmatch(r"/[^\s\"'\\]*", url):
         instance.report(
@@ -156,4 +157,17 @@ def _check_groups(instance: Instance) -> None:
             ("hub_allowed_groups",),
             f"{NO_GROUPS}, so that this lets nobody in",
             "Remove it, and list people in hub_allowed_users",
+        )
+
+
+def _check_ports(instance: Instance) -> None:
+    text = instance.sound("hub_notebook_ports")
+    if not isinstance(text, str) or not text:
+        return
+    match = re.fullmatch(r"([0-9]{1,5})-([0-9]{1,5})", text)
+    if not match or not 1024 <= int(match[1]) < int(match[2]) <= 65535:
+        instance.report(
+            ("hub_notebook_ports",),
+            "is not a range of ports between 1024 and 65535, the lower one first",
+            'Write it as "50000-50100", or remove the line for any free port',
         )

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from .batch import walltime, walltime_forms
+from .clusters import check_profile_cluster
+from .fields import check_fields
 from .hub import NO_GROUPS, brings_no_groups
 from .problems import MISSING, Instance, Path, suggestion
 from .specs import TYPE_NAMES
@@ -26,7 +28,17 @@ COUNT = re.compile(r"[1-9][0-9]*")
 ALIASES = ("local", "slurm", "torque", "pbs", "gridengine", "condor", "lsf", "moab")
 
 
-PROFILE_FIELDS = ("name", "key", "spawner", "options", "groups", "default")
+PROFILE_FIELDS = (
+    "name",
+    "key",
+    "spawner",
+    "options",
+    "groups",
+    "default",
+    "cluster",
+    "category",
+    "fields",
+)
 
 
 PROFILE_REQUIRED = ("name", "key", "spawner")
@@ -122,6 +134,11 @@ class Profiles:
             isinstance(name, str) and name.strip() and name.isprintable()
         ):
             report((*path, "name"), "is not one line of text", "Write what the user shall read")
+        category = profile.get("category", MISSING)
+        if category is not MISSING and not (
+            isinstance(category, str) and category.strip() and category.isprintable()
+        ):
+            report((*path, "category"), "is not one line of text", "Write a heading, or remove it")
         key = profile.get("key", MISSING)
         if key is not MISSING and not (isinstance(key, str) and PROFILE_KEY.fullmatch(key)):
             report(
@@ -165,6 +182,12 @@ class Profiles:
                 'Write it as {req_nprocs: "2"}, or remove it',
             )
             options = {}
+        if "cluster" in options:
+            report(
+                (*path, "options", "cluster"),
+                "is no option, but a field of the profile",
+                "Write cluster beside options rather than under it",
+            )
         if "." in spawner:
             if not CLASS.fullmatch(spawner):
                 report(
@@ -172,6 +195,8 @@ class Profiles:
                     "is not the name of a Python class",
                     "Write package.module.Class, or one of " + known,
                 )
+                return
+            self._check_choices(path, spawner, profile)
             return
         if spawner not in ALIASES:
             report(
@@ -184,21 +209,22 @@ class Profiles:
                 ),
             )
             return
-        enabled = self.instance.sound("batch_schedulers")
-        if isinstance(enabled, list) and spawner not in enabled:
-            report(
-                (*path, "spawner"),
-                "is not in batch_schedulers, so that nothing could be started by it",
-                f"Add {spawner} to batch_schedulers, or use one of {', '.join(enabled)}",
-            )
+        self._check_choices(path, spawner, profile)
         self._check_traits((*path, "options"), spawner, options)
         self._check_requests((*path, "options"), spawner, options)
+
+    def _check_choices(self, path: Path, spawner: str, profile: Mapping) -> None:
+        check_profile_cluster(self.instance, path, spawner, profile.get("cluster", MISSING))
+        if "fields" in profile:
+            check_fields(self.instance, (*path, "fields"), spawner, profile["fields"])
 
     def _check_traits(self, path: Path, alias: str, options: Mapping) -> None:
         traits = self.traits.get(alias)
         if traits is None:
             return
         for name, value in options.items():
+            if name == "cluster":
+                continue
             if name not in traits:
                 self.instance.report(
                     (*path, name),

@@ -16,6 +16,8 @@ from .problems import MISSING, SECRET_TEXT, Instance, Path, Problem, suggestion
 # Lowest and highest value of numbers: argument specs know no ranges.
 RANGES: dict[str, tuple[float, float]] = {
     "batch_command_timeout": (1, 600),
+    "batch_query_interval": (1, 300),
+    "batch_unknown_grace": (1, 86400),
     "gateway_api_port": (1, 65535),
     "gateway_http_port": (1, 65535),
     "gateway_https_port": (1, 65535),

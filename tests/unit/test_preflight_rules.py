@@ -397,6 +397,17 @@ REFUSED = [
     # the batch system
     ({"batch_user_group": "root"}, "batch_user_group", "never submit"),
     ({"batch_user_group": "a b"}, "batch_user_group", "is no name of a group"),
+    ({"batch_transport": "ssh"}, "batch_transport", "batch_submit_host names none"),
+    ({"batch_transport": "ssh", "batch_submit_host": ""}, "batch_transport", "names none"),
+    (
+        {
+            "batch_transport": "ssh",
+            "batch_submit_host": "submit",
+            "batch_schedulers": ["slurm", "local"],
+        },
+        "batch_schedulers",
+        "local starts servers on the hub's machine",
+    ),
     ({"slurm_partitions": []}, "slurm_partitions", "is empty"),
     (partitions({"max_time": "1"}), "slurm_partitions[0].name", "is missing"),
     (partitions({"name": "a", "max_time": 90}), "slurm_partitions[0].max_time", "in quotes"),
@@ -449,6 +460,7 @@ ACCEPTED = [
     {"gateway_api_url": "https://[2001:db8::1]:8081/"},
     {"gateway_tls_certificate": "/c", "gateway_tls_key": "/k"},
     {"batch_user_group": "hpc-users"},
+    {"batch_transport": "ssh", "batch_submit_host": "submit"},
     {"hub_profiles": profile(spawner="my.module.Spawner", options={"anything": 1})},
     {"batch_schedulers": ["slurm", "local"], "hub_profiles": profile(spawner="local")},
     {"slurm_embedded": "never", "slurm_partitions": [], **slurm(req_partition="siteonly")},

@@ -109,7 +109,8 @@ def test_configuration_carries_no_secret(host):
 def test_server_is_a_job_of_its_user(host, server):
     assert server() == 200
     jobs = host.check_output("squeue --noheader --format='%u %T %j'").splitlines()
-    assert jobs == ["ada RUNNING jupyterhub-main"]
+    assert len(jobs) == 1
+    assert re.fullmatch("ada RUNNING jupyterhub-main-[0-9a-f]{14}", jobs[0])
 
 
 def test_restarting_the_hub_leaves_proxy_and_server(host, server):
@@ -186,7 +187,8 @@ def test_a_broken_release_goes_back_and_the_old_one_serves(host, server):
     old = release(host)
     host.check_output(
         "cd /opt/jupyterhub/main/releases && rm -rf broken && cp -al %s broken && "
-        "ln -sf /bin/false broken/venv/bin/jupyterhub",
+        "sed -i 's/^    main()$/    raise SystemExit(3)/' "
+        "broken/venv/lib/python3*/site-packages/hpc_gateway/app.py",
         old,
     )
     done = activate(host, "broken")
@@ -230,7 +232,8 @@ def test_sandbox_is_in_force_not_only_written(host):
             "have root's capabilities": "grep '^CapBnd:' /proc/self/status | grep -q ffffff",
             # Needed
             "write its own state": "touch /var/lib/jupyterhub/main/x",
-            "call the wrapper": "sudo -n -u ada -- /opt/jupyterhub/main/bin/batch slurm query 1",
+            "call the wrapper": "echo {} | sudo -n -u ada -- "
+            "/opt/jupyterhub/main/bin/batch slurm account",
         },
     )
     needed = {"write its own state", "call the wrapper"}

@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Mapping
 
-from .problems import Instance, suggestion
+from .problems import MISSING, Instance, suggestion
 
 PARTITION = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
@@ -54,6 +54,7 @@ def check_batch(instance: Instance) -> None:
         instance.report(
             ("batch_user_group",), "is no name of a group", "Use a group's name, as hpcusers"
         )
+    _check_transport(instance)
     if instance.look("slurm_embedded") == "never":
         return
     partitions = instance.sound("slurm_partitions")
@@ -65,6 +66,26 @@ def check_batch(instance: Instance) -> None:
         )
     if isinstance(partitions, list):
         _check_partitions(instance, partitions)
+
+
+def _check_transport(instance: Instance) -> None:
+    """Check what a submit host needs, and what it rules out."""
+    if instance.sound("batch_transport") != "ssh":
+        return
+    if not instance.look("batch_submit_host") or instance.look("batch_submit_host") is MISSING:
+        instance.report(
+            ("batch_transport",),
+            "needs a submit host, and batch_submit_host names none",
+            "Set batch_submit_host to the inventory's name of one in the group submit_hosts",
+        )
+    schedulers = instance.sound("batch_schedulers")
+    if isinstance(schedulers, list) and "local" in schedulers:
+        instance.report(
+            ("batch_schedulers",),
+            "local starts servers on the hub's machine, and with batch_transport: ssh nobody has an"
+            " account there",
+            "Remove local, or set batch_transport: local",
+        )
 
 
 def _check_partitions(instance: Instance, partitions: list[Mapping]) -> None:

@@ -434,18 +434,20 @@ class GatewayBatchMixin(GatewayMixin, BatchSpawnerBase):
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(interval):
                     await self.told.wait()
+            # An answer from before its call may be about a node that the job has left since.
+            told = self.told.is_set()
             try:
-                job = await self.find(time.monotonic() if self.told.is_set() else None)
+                job = await self.find(time.monotonic() if told else None)
             except SchedulerError:
                 continue
             if job is None or job.state == ENDED:
                 raise await self.failure(job)
             self.job_id = job.id
             self.job_status = f"{job.state} {job.host}".strip()
-            if self.told.is_set() and job.state == RUNNING and job.host:
+            if told and job.state == RUNNING and job.host:
                 break
             # Twice, since some schedulers are late to say that a job runs.
-            seen_waiting = seen_waiting + 1 if self.told.is_set() and job.state != RUNNING else 0
+            seen_waiting = seen_waiting + 1 if told and job.state != RUNNING else 0
             if seen_waiting == 2:
                 # The scheduler took it off its node again: another server will say another port.
                 self.port = 0

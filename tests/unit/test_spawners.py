@@ -396,7 +396,8 @@ async def test_state_of_an_earlier_release(make, cluster, hub):
     hub.db.commit()
     cluster.jobs = [Job("7", "jupyterhub-main", "bob", "running", host="node1")]
     spawner = restarted(make)
-    assert await spawner.poll() is None
+    spawner._check_pending = True
+    assert await asyncio.wait_for(spawner.poll(), 3) is None
     cluster.end("7")
     assert await next_poll(spawner) == 1
 
@@ -554,6 +555,43 @@ async def test_scheduler_which_is_late_to_say_that_a_job_runs(make, cluster):
         assert await task == ("node1", PORT)
 
 
+@pytest.mark.parametrize(
+    ("answers", "host"),
+    [
+        (["pending", "pending", "running node2"], "node2"),
+        (["running node1", "running node2"], "node2"),
+    ],
+)
+async def test_call_during_a_question(make, cluster, monkeypatch, answers, host):
+    """That answer is still one from before the call."""
+    spawner = make(job_id="7", job_name="x")
+    first = len(answers)
+
+    async def find(self, since=None):
+        if len(answers) == first:
+            spawner.tell(PORT)
+        state, _, node = answers.pop(0).partition(" ")
+        return Job("7", "x", "bob", state, host=node)
+
+    monkeypatch.setattr(type(spawner), "find", find)
+    assert await spawner.until_ready() == (host, PORT)
+    assert not answers
+
+
+async def test_it_does_not_turn_in_circles_meanwhile(make, cluster, table, monkeypatch):
+    table.interval = 0.1
+    find, looks = spawners.GatewayBatchMixin.find, []
+
+    async def count(self, since=None):
+        looks.append(since)
+        return await find(self, since)
+
+    monkeypatch.setattr(spawners.GatewayBatchMixin, "find", count)
+    async with starting(make()):
+        await asyncio.sleep(0.5)
+    assert 1 <= len(looks) <= 6
+
+
 async def test_job_that_is_requeued_before_its_server_was_ready(make, cluster):
     spawner = make()
     async with starting(spawner) as task:
@@ -587,8 +625,10 @@ async def test_start_that_takes_too_long_says_why(make, cluster):
 async def test_a_second_start_waits_for_its_own_server(make, cluster):
     spawner = make()
     await started(spawner, cluster)
-    spawner.clear_state()
+    spawner.job_id = ""
+    assert spawner.told.is_set()
     async with starting(spawner) as task:
+        assert spawner.port == 0
         cluster.run("102", "node2")
         await asyncio.sleep(0.1)
         assert not task.done()
@@ -828,6 +868,7 @@ async def test_requeued_job_is_followed(make, cluster, hub, logged):
     assert await next_poll(spawner) is None
     assert spawner.moved
     assert "Job 101 of bob is started again. It waits for its begin time" in logged("WARNING")
+    assert not spawner.told.is_set()
     assert "serving" not in saved(hub)
     assert "port" not in saved(hub)
     cluster.run(job_id, "node2")

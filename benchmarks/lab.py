@@ -112,7 +112,11 @@ class Machine:
     def serve_stand_ins(self):
         """Have a stand-in answer on this node for all servers of it."""
         self.install("stand-in")
-        self.run(f"systemd-run --quiet --unit=bench-stand-in {STAND_IN} serve")
+        self.run(f"systemd-run --quiet --collect --unit=bench-stand-in {STAND_IN} serve")
+
+    def remove_stand_ins(self):
+        """Stop it."""
+        self.run(f"systemctl stop bench-stand-in && rm {STAND_IN}")
 
     def add_people(self, names, home=True):
         """Make accounts that are missing, of the same numbers on every machine."""
@@ -126,11 +130,14 @@ class Machine:
         """
         self.run(script, words, text="".join(f"{name}\n" for name in names))
 
-    def remove_people(self, names):
-        """Take them away again, with their homes, where these are."""
-        script = "while read -r name; do userdel --remove $name 2>/dev/null || userdel $name; done"
-        self.run(script, text="".join(f"{name}\n" for name in names))
-        self.run("systemctl stop bench-stand-in 2>/dev/null || true")
+    def remove_people(self, names, home=True):
+        """Take these accounts away again."""
+        script = """
+            while read -r name; do
+                ! id "$name" >/dev/null 2>&1 || userdel $1 "$name" 2>/dev/null
+            done
+        """
+        self.run(script, "--remove" if home else "", text="".join(f"{name}\n" for name in names))
 
     def jobs(self):
         """Return (id, user, state) of each job in the scheduler's memory, ended ones too."""

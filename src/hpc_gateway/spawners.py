@@ -15,11 +15,13 @@ import secrets
 import shlex
 import subprocess
 import time
+from functools import lru_cache
 from html import escape
 from pathlib import Path
 
 import batchspawner
 from batchspawner.batchspawner import BatchSpawnerBase, JobStatus
+from jinja2 import Template
 from jupyterhub.spawner import LocalProcessSpawner
 from jupyterhub.utils import random_port
 from sqlalchemy.orm import object_session
@@ -319,7 +321,7 @@ class GatewayBatchMixin(GatewayMixin, BatchSpawnerBase):
                     status_code=500,
                 )
         subvars["cmd"] = self.cmd_formatted_for_batch()
-        return await self._get_batch_script(**subvars)
+        return compiled(self.batch_script).render(**subvars)
 
     async def prepare(self):
         """Ask what the machine that submits knows of the user, where this one may not know them."""
@@ -641,6 +643,12 @@ def waiting_lines(job, snapshot):
 
 def clock(moment):
     return time.strftime("%a %H:%M", time.localtime(moment))
+
+
+@lru_cache(maxsize=64)
+def compiled(template):
+    """A template of a job script, compiled once rather than at each start."""
+    return Template(template)
 
 
 def redact(text, *secrets_known):

@@ -200,10 +200,13 @@ class Scheduler:
     def nodes(self):
         return [self.host]
 
+    # Which of the processes that have the server on their command line has its environment.
+    which = "--oldest"
+
     def process(self, user):
         """The process of a user's notebook server, wherever it runs: (machine, id), or None."""
         for node in self.nodes:
-            found = node.run("pgrep --oldest --uid %s --full /jupyterhub-singleuser", user)
+            found = node.run(f"pgrep {self.which} --uid %s --full /jupyterhub-singleuser", user)
             if found.stdout.strip():
                 return node, found.stdout.strip()
         return None
@@ -223,6 +226,10 @@ class Scheduler:
 
     def start(self):
         raise NotImplementedError
+
+    def restart(self):
+        self.stop()
+        self.start()
 
     def release(self, job):
         raise NotImplementedError
@@ -359,8 +366,7 @@ class Faults:
         )
 
     def test_scheduler_restarted(self, hub, scheduler, server):
-        scheduler.stop()
-        scheduler.start()
+        scheduler.restart()
         time.sleep(10)
         self.lives(hub, scheduler, server)
 

@@ -11,6 +11,7 @@ faults = importlib.import_module("faults")
 
 class Condor(faults.Scheduler):
     cluster = "condor"
+    which = "--newest"
     interval = 2
     refused_words = "(?i)request_cpus|expression|submit"
     views = (
@@ -29,11 +30,18 @@ class Condor(faults.Scheduler):
         )
         return [line.split()[0] for line in listed.splitlines() if self.ours(line.split()[-1])]
 
+    # Stopped as a whole, a pool of one machine would end its jobs: its node stops too.
+
     def stop(self):
-        self.run("systemctl stop condor")
+        self.run("pkill -STOP condor_schedd")
 
     def start(self):
-        self.run("systemctl start condor")
+        self.run("pkill -CONT condor_schedd")
+        self.ready()
+
+    def restart(self):
+        """Its master starts it again, and it finds its jobs running."""
+        self.run("pkill -KILL condor_schedd")
         self.ready()
 
     def ready(self):

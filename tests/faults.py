@@ -383,11 +383,13 @@ class Faults:
     def test_start_while_queries_fail(self, hub, scheduler):
         """What cannot be asked is waited for, and said."""
         with scheduler.fault("jobs", "error"):
-            hub.begin(self.user, scheduler.profile)
+            hub.begin(self.user, scheduler.held_profile)
             time.sleep(15)
             assert "The batch system has not answered since" in hub.said(self.user)
+        (job,) = scheduler.settle(1)
+        scheduler.release(job)
         hub.wait(self.user, "ready")
-        scheduler.settle(1)
+        self.lives(hub, scheduler, job)
 
     # Submitting
 

@@ -7,7 +7,7 @@ import re
 from jhub_remote_user_authenticator.remote_user_auth import RemoteUserAuthenticator
 from jupyterhub.handlers import BaseHandler, LogoutHandler
 from tornado import web
-from traitlets import Bool, Integer, Set, Unicode, default
+from traitlets import Bool, Instance, Integer, Set, Unicode, default
 
 from .jobs import JobTables
 from .transport import SchedulerError, Wrapper
@@ -116,6 +116,14 @@ class GatewayAuthenticator(RemoteUserAuthenticator):
         True, config=True, help="Take the user's groups from `data_header_name` at each login."
     )
 
+    # Passed by one request after the other.
+    turn = Instance(asyncio.Lock, ())
+
+    @default("refresh_pre_spawn")
+    def _refresh_pre_spawn_default(self):
+        # One who was struck off a moment ago starts no server.
+        return True
+
     @default("allow_existing_users")
     def _allow_existing_users_default(self):
         # An allow list means what it says: being struck off it ends the access.
@@ -163,6 +171,10 @@ class GatewayAuthenticator(RemoteUserAuthenticator):
             # Nobody is signed out because the submit host cannot be asked.
             if error.status_code != 503:
                 return False
+        # Each start comes by here, and the hub's own work for it is a long piece. When a whole
+        # course starts its servers in one moment, other requests are answered between them.
+        async with self.turn:
+            await asyncio.sleep(0)
         blocked = not self.check_blocked_users(user.name, model)
         return not blocked and bool(self.check_allowed(user.name, model))
 

@@ -12,6 +12,7 @@ import time
 from collections.abc import Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from traitlets import Dict, Float
 from traitlets.config import LoggingConfigurable, SingletonConfigurable
@@ -37,11 +38,18 @@ class Snapshot:
 
     def job(self, user, job_id, name):
         """The user's job of this id or, where that is not known, of this name."""
-        for job in self.jobs:
-            # Names are for everybody to choose, users are not.
-            if job.user == user and (job.id == job_id if job_id else job.name == name):
-                return job
-        return None
+        # Names are for everybody to choose, users are not.
+        return self.by_id.get((user, job_id)) if job_id else self.by_name.get((user, name))
+
+    # Looked up for each server at each poll; of several the scheduler's first one counts.
+
+    @cached_property
+    def by_id(self):
+        return {(job.user, job.id): job for job in reversed(self.jobs)}
+
+    @cached_property
+    def by_name(self):
+        return {(job.user, job.name): job for job in reversed(self.jobs)}
 
     def place(self, job):
         """The job's place among those that wait in its queue, from 1, and how many wait there."""
@@ -62,6 +70,8 @@ class JobTable(LoggingConfigurable):
         self.scheduler = schedulers.module(scheduler)
         self.interval = interval
         self.snapshot = None
+        # Names of nodes that it gave.
+        self.hosts = set()
         # The latest error, if it is later than the snapshot; and since when there was no answer.
         self.error = None
         self.error_asked = -float("inf")
@@ -164,6 +174,17 @@ class JobTable(LoggingConfigurable):
         self.error = self.silent_since = None
         self.warned = False
         self.snapshot = snapshot
+        self.hosts.update(job.host for job in snapshot.jobs if job.host)
+
+    def host(self, name):
+        """The scheduler's name of the node that a job says it is on; "" for one it never named.
+
+        Believed of a job whose server calls, before the next answer: a user who lies reaches no
+        other machine than nodes of the cluster, and is found out by that answer.
+        """
+        short = name.partition(".")[0]
+        found = [host for host in self.hosts if host.partition(".")[0] == short]
+        return name if name in self.hosts else found[0] if len(found) == 1 else ""
 
     @property
     def silence(self):

@@ -1,4 +1,4 @@
-"""The API by which a batch job tells the hub its server's port, and nothing else.
+"""The API by which a batch job tells the hub its server's port and node, and nothing else.
 
 batchspawner's own handler sets whatever attribute of the spawner the request names. The modules
 with the hub's spawners call register() when they are imported: before the hub sets up its URLs.
@@ -7,10 +7,14 @@ with the hub's spawners call register() when they are imported: before the hub s
 import hashlib
 import hmac
 import json
+import re
 
 from batchspawner.api import BatchSpawnerAPIHandler
 from jupyterhub.apihandlers import APIHandler, default_handlers
 from tornado import web
+
+# Whether there is such a node, the scheduler decides.
+HOST = re.compile(r"[A-Za-z0-9._-]{0,253}")
 
 
 def token_digest(token):
@@ -35,21 +39,24 @@ def spawner_of(user, token):
     raise web.HTTPError(400, "This token belongs to no server")
 
 
-def check_port(body):
-    """The port in the request's body, which must hold nothing else."""
-    if not isinstance(body, dict) or set(body) != {"port"}:
-        raise web.HTTPError(400, "The body must be a JSON object with the one key 'port'")
+def check_body(body):
+    """Port and host in the request's body, which must hold nothing else; the host is optional."""
+    if not isinstance(body, dict) or set(body) not in ({"port"}, {"port", "host"}):
+        raise web.HTTPError(400, "The body must be a JSON object with the keys 'port' and 'host'")
     port = body["port"]
     if type(port) is not int or not 1024 <= port <= 65535:
         raise web.HTTPError(400, "The port must be an integer from 1024 to 65535")
-    return port
+    host = body.get("host", "")
+    if not isinstance(host, str) or not HOST.fullmatch(host):
+        raise web.HTTPError(400, "The host must be the name of a machine")
+    return port, host
 
 
 class PortHandler(APIHandler):
     @web.authenticated
     def post(self):
         spawner = spawner_of(self.current_user, self.get_auth_token())
-        port = check_port(self.get_json_body())
+        port, host = check_body(self.get_json_body())
         waiting = innermost(spawner)
         if getattr(waiting, "serving", False) and spawner.pending != "stop":
             # Its job was started again, or our answer was lost, which comes to the same.
@@ -65,7 +72,7 @@ class PortHandler(APIHandler):
             raise web.HTTPError(400, "The port of this server is already known")
         spawner.port = waiting.port = port
         if hasattr(waiting, "tell"):
-            waiting.tell(port)
+            waiting.tell(port, host)
         self.done()
 
     def done(self):

@@ -23,7 +23,7 @@ import batchspawner
 from batchspawner.batchspawner import BatchSpawnerBase, JobStatus
 from jinja2 import Template
 from jupyterhub.spawner import LocalProcessSpawner
-from jupyterhub.utils import random_port
+from jupyterhub.utils import exponential_backoff, random_port
 from sqlalchemy.orm import object_session
 from traitlets import Bool, Enum, Instance, Integer, Set, Unicode, default
 from traitlets.config import LoggingConfigurable
@@ -162,6 +162,10 @@ class GatewayBatchMixin(GatewayMixin, BatchSpawnerBase):
     # The port that the server had told a hub before this one.
     port_told = 0
 
+    # The node that the server named, and when it called (time.monotonic()).
+    host_told = ""
+    called = -float("inf")
+
     told = Instance(asyncio.Event, ())
 
     @default("cluster")
@@ -203,8 +207,9 @@ class GatewayBatchMixin(GatewayMixin, BatchSpawnerBase):
         self.job_name = self.token_digest = ""
         self.serving = ""
         self.moved = self.hidden = self.interrupted = False
-        self.submitted = -float("inf")
+        self.submitted = self.called = -float("inf")
         self.port_told = 0
+        self.host_told = ""
         self.job = None
         self.told.clear()
 
@@ -251,8 +256,10 @@ class GatewayBatchMixin(GatewayMixin, BatchSpawnerBase):
         if not (self.job_name or self.job_id):
             self.job_status = ""
             return JobStatus.NOTFOUND
+        # Where the job was before its server called is of no interest any more.
+        since = max(self.called, time.monotonic() - self.table.interval)
         try:
-            job = await self.find()
+            job = await self.find(since)
         except SchedulerError as error:
             self.log.debug("The state of job %s is not known: %s", self.job_id, error)
             return JobStatus.UNKNOWN
@@ -417,9 +424,9 @@ class GatewayBatchMixin(GatewayMixin, BatchSpawnerBase):
                 status_code=503,
             ) from None
 
-    def tell(self, port):
-        """The server says where it listens."""
-        self.port = port
+    def tell(self, port, host=""):
+        """The server says where it listens: the port, and its name for the node it is on."""
+        self.port, self.host_told, self.called = port, host, time.monotonic()
         self.told.set()
         self.save()
         if self.moved:
@@ -431,13 +438,16 @@ class GatewayBatchMixin(GatewayMixin, BatchSpawnerBase):
         interval = self.table.interval
         seen_waiting = 0
         while True:
-            # Its call is what a start waits for, so the scheduler is asked at once when it comes.
+            # Its call is what a start waits for. It names the node; only where the scheduler has
+            # never named that one, it is asked at once when the call comes.
             # (asyncio.wait_for might swallow the hub's giving up in that moment.)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(interval):
                     await self.told.wait()
-            # An answer from before its call may be about a node that the job has left since.
             told = self.told.is_set()
+            if host := told and self.job_id and self.table.host(self.host_told):
+                break
+            # An answer from before its call may be about a node that the job has left since.
             try:
                 job = await self.find(time.monotonic() if told else None)
             except SchedulerError:
@@ -446,7 +456,7 @@ class GatewayBatchMixin(GatewayMixin, BatchSpawnerBase):
                 raise await self.failure(job)
             self.job_id = job.id
             self.job_status = f"{job.state} {job.host}".strip()
-            if told and job.state == RUNNING and job.host:
+            if told and job.state == RUNNING and (host := job.host):
                 break
             # Twice, since some schedulers are late to say that a job runs.
             seen_waiting = seen_waiting + 1 if told and job.state != RUNNING else 0
@@ -454,9 +464,10 @@ class GatewayBatchMixin(GatewayMixin, BatchSpawnerBase):
                 # The scheduler took it off its node again: another server will say another port.
                 self.port = 0
                 self.told.clear()
-        self.serving = job.host
-        self.log.info("Job %s serves at %s:%i", self.job_id, job.host, self.port)
-        return job.host, self.port
+        self.serving = host
+        await listening(host, self.port)
+        self.log.info("Job %s serves at %s:%i", self.job_id, host, self.port)
+        return host, self.port
 
     async def failure(self, job):
         """What to tell the user about a job that ended before its server was ready."""
@@ -643,6 +654,27 @@ def waiting_lines(job, snapshot):
 
 def clock(moment):
     return time.strftime("%a %H:%M", time.localtime(moment))
+
+
+async def listening(host, port, patience=10):
+    """Wait for a server that called before it listens, for a few seconds.
+
+    The hub itself then waits until it answers, but looks ever more rarely.
+    """
+    with contextlib.suppress(TimeoutError):
+        await exponential_backoff(
+            listens, "", 0.1, 1.5, max_wait=0.5, timeout=patience, host=host, port=port
+        )
+
+
+async def listens(host, port):
+    try:
+        async with asyncio.timeout(1):
+            _, writer = await asyncio.open_connection(host, port)
+    except (OSError, TimeoutError):
+        return False
+    writer.close()
+    return True
 
 
 @lru_cache(maxsize=64)

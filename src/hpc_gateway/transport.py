@@ -7,10 +7,11 @@ import os
 import re
 import shlex
 import subprocess
+import time
 from importlib.machinery import SourceFileLoader
 from importlib.util import module_from_spec, spec_from_file_location
 
-from traitlets import Enum, Float, Instance, Integer, Unicode, default
+from traitlets import Dict, Enum, Float, Instance, Integer, Unicode, default
 from traitlets.config import Application, SingletonConfigurable
 
 # The hub's environment holds its secrets; a scheduler's client needs none of it.
@@ -18,6 +19,9 @@ CLEAN_ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8"}
 
 # The wrapper's own exit codes: it has refused, and the scheduler was not asked.
 REFUSED = {64, 69, 77}
+
+# They change nothing, and are asked beside what does: a hundred submissions hold up no question.
+QUESTIONS = {"account", "capacity", "jobs"}
 
 # No answer: of the wrapper in time, of ssh; or a program on the way was ended by a signal.
 UNANSWERED = {None, 124, 255, 129, 130, 137, 143}
@@ -88,14 +92,32 @@ class Wrapper(Shared, SingletonConfigurable):
         35, config=True, help="Seconds until a command of the wrapper that hangs is given up."
     )
 
-    # sshd allows ten sessions on one connection.
-    at_once = Integer(8, min=1, config=True, help="How many commands run at the same time.")
+    # sshd allows ten sessions on one connection, both kinds together.
+    at_once = Integer(
+        6, min=1, config=True, help="How many jobs are submitted or cancelled at the same time."
+    )
+
+    questions_at_once = Integer(
+        3, min=1, config=True, help="How many questions are asked at the same time."
+    )
+
+    account_age = Float(
+        60, config=True, help="Seconds for which an answer about an account is good."
+    )
 
     slots = Instance(asyncio.Semaphore)
+    question_slots = Instance(asyncio.Semaphore)
+
+    # (cluster, user) -> when it was asked (time.monotonic()), and the answer.
+    accounts = Dict()
 
     @default("slots")
     def _slots_default(self):
         return asyncio.Semaphore(self.at_once)
+
+    @default("question_slots")
+    def _question_slots_default(self):
+        return asyncio.Semaphore(self.questions_at_once)
 
     def argv(self, user, cluster, verb):
         if self.transport == "ssh":
@@ -135,7 +157,7 @@ class Wrapper(Shared, SingletonConfigurable):
 
     async def call(self, cluster, verb, request=None, user=None):
         """Run a verb, as the user if one is given; return what it prints, or SchedulerError."""
-        async with self.slots:
+        async with self.question_slots if verb in QUESTIONS else self.slots:
             return await self.run(self.argv(user, cluster, verb), json.dumps(request or {}))
 
     async def run(self, argv, text):
@@ -169,5 +191,13 @@ class Wrapper(Shared, SingletonConfigurable):
         return out.decode(errors="replace")
 
     async def account(self, cluster, user):
-        """What the machine that submits knows of an account: name, uid, home, shell, groups."""
-        return json.loads(await self.call(cluster, "account", user=user))
+        """What the machine that submits knows of an account: name, uid, home, shell, groups.
+
+        Asked once for a sign-in and the start that follows it; a refusal is not kept.
+        """
+        asked, account = self.accounts.get((cluster, user), (-float("inf"), None))
+        if time.monotonic() - asked > self.account_age:
+            asked = time.monotonic()
+            account = json.loads(await self.call(cluster, "account", user=user))
+            self.accounts[cluster, user] = asked, account
+        return account

@@ -241,6 +241,32 @@ def test_being_struck_off_ends_the_session(settings, fresh):
     assert asyncio.run(authenticator(**settings).refresh_user(person("faculty"))) is fresh
 
 
+def test_start_asks_whether_its_user_may_still_come_in():
+    assert authenticator().refresh_pre_spawn
+
+
+async def test_others_are_answered_while_many_start():
+    """The hub's long work for a start follows the refresh at once."""
+    hub, turns = authenticator(), []
+
+    async def start(number):
+        await hub.refresh_user(person())
+        turns.append(loop_turns)
+
+    async def count():
+        nonlocal loop_turns
+        while True:
+            loop_turns += 1
+            await asyncio.sleep(0)
+
+    loop_turns = 0
+    counting = asyncio.ensure_future(count())
+    await asyncio.gather(*(start(number) for number in range(20)))
+    counting.cancel()
+    # No two in the same turn of the event loop.
+    assert len(set(turns)) == 20
+
+
 def test_handlers_replace_those_of_the_base_class():
     assert dict(authenticator().get_handlers(None)) == {
         "/login": GatewayLoginHandler,

@@ -53,6 +53,11 @@ def test_job_of_a_name_that_another_user_took_first():
     assert Snapshot(0, (forged, JOB)).job("bob", "", "x") == JOB
 
 
+def test_of_several_jobs_of_a_name_the_first_counts():
+    first = Job("1", "x", "bob", "running")
+    assert Snapshot(0, (first, Job("2", "x", "bob", "running"))).job("bob", "", "x") == first
+
+
 async def test_one_question_for_all(cluster, slow):
     cluster.jobs = [JOB]
     cluster.delay = 0.02

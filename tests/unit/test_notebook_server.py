@@ -136,9 +136,15 @@ def test_port_is_told(notebook, hub, capsys):
     assert path == "/hub/api/batchspawner"
     assert headers["Authorization"] == "token t0ken"
     assert headers["Content-Type"] == "application/json"
-    assert json.loads(body) == {"port": 50001}
+    assert json.loads(body) == {"port": 50001, "host": socket.gethostname()}
     assert not notebook.pauses
     assert capsys.readouterr() == ("", "")
+
+
+def test_node_is_named_as_slurm_names_it(notebook, hub, monkeypatch):
+    monkeypatch.setenv("SLURMD_NODENAME", "node7")
+    notebook.tell(50001)
+    assert json.loads(hub.calls[0][2])["host"] == "node7"
 
 
 def test_address_may_end_with_a_slash(notebook, hub, monkeypatch):
@@ -152,7 +158,8 @@ def test_it_goes_on_asking_while_the_hub_is_started_again(notebook, hub, capsys)
     hub.answers = [503, 400, 429, 502, b"", b"garbage\r\n\r\n", 201]
     notebook.tell(50001)
     assert len(hub.calls) == 7
-    assert {body for _, _, body in hub.calls} == {b'{"port": 50001}'}
+    assert len({body for _, _, body in hub.calls}) == 1
+    assert json.loads(hub.calls[6][2])["port"] == 50001
     assert notebook.pauses == [2] * 6
     said = capsys.readouterr().err
     assert said.count("notebook-server: trying again, ") == 6
@@ -232,7 +239,7 @@ def test_it_becomes_the_server(notebook, hub, become, monkeypatch, url, becomes)
     assert environment["JUPYTERHUB_SERVICE_URL"] == becomes.format(PORTS[7])
     assert environment["JUPYTERHUB_API_TOKEN"] == "t0ken"
     assert "HPC_GATEWAY_NOTEBOOK_PORTS" not in environment
-    assert json.loads(hub.calls[0][2]) == {"port": PORTS[7]}
+    assert json.loads(hub.calls[0][2])["port"] == PORTS[7]
 
 
 def test_not_before_the_hub_knows(notebook, hub, become, monkeypatch):

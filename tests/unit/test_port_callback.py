@@ -23,8 +23,9 @@ class BatchSpawner(SimpleNamespace):
         defaults = {"port": 0, "pending": "spawn", "api_token": "", "token_digest": ""}
         super().__init__(**(defaults | {"moved": False, "serving": False, "told": []} | values))
 
-    def tell(self, port):
+    def tell(self, port, host):
         self.told.append(port)
+        self.host = host
         self.moved = False
 
     def started_again(self, why):
@@ -102,7 +103,14 @@ def test_wrapped_spawner_is_told():
     child = BatchSpawner()
     outer = spawner(child_spawner=child)
     assert post(Request({"port": 2000}, outer)) == 201
-    assert child.told == [2000]
+    assert (child.told, child.host) == ([2000], "")
+
+
+def test_wrapped_spawner_is_told_the_node():
+    child = BatchSpawner()
+    body = {"port": 2000, "host": "node-1.example_b"}
+    assert post(Request(body, spawner(child_spawner=child))) == 201
+    assert (child.told, child.host) == ([2000], "node-1.example_b")
 
 
 @pytest.mark.parametrize(
@@ -122,6 +130,14 @@ def test_wrapped_spawner_is_told():
         {"port": None},
         {"cmd": ["sh"]},
         {"port": 8888, "cmd": ["sh"]},
+        {"host": "node1"},
+        {"port": 8888, "host": None},
+        {"port": 8888, "host": ["node1"]},
+        {"port": 8888, "host": "node1:80"},
+        {"port": 8888, "host": "a@node1"},
+        {"port": 8888, "host": "node1/x"},
+        {"port": 8888, "host": "node1\n"},
+        {"port": 8888, "host": "n" * 254},
     ],
 )
 def test_anything_else_is_refused(body):

@@ -521,6 +521,88 @@ async def test_answer_from_before_the_call_is_not_enough(make, cluster, table):
         assert await task == ("node2", PORT)
 
 
+@pytest.mark.parametrize("named", ["node2", "node2.cluster.example"])
+async def test_call_from_a_node_the_scheduler_has_named_is_enough(make, cluster, table, named):
+    """On a busy hub the next question may be a whole interval away."""
+    table.interval = 5
+    table.hosts = {"node1", "node2"}
+    spawner = make()
+    async with starting(spawner) as task:
+        await table.fresh()
+        cluster.run("101", "node2")
+        asked = time.monotonic()
+        spawner.tell(PORT, named)
+        assert await task == ("node2", PORT)
+    assert time.monotonic() - asked < 1
+    assert cluster.count("jobs") == 1
+    # What was said before the call, that the job waits, is no sign of a new start.
+    table.interval = 0.1
+    assert await spawner.query_job_status() == JobStatus.RUNNING
+    assert not spawner.moved
+    assert spawner.serving == "node2"
+
+
+@pytest.mark.parametrize("named", ["", "localhost", "node22", "node", "node3"])
+async def test_call_from_elsewhere_is_not(make, cluster, table, named):
+    """The scheduler says where the job is."""
+    table.hosts = {"node1", "node2", "node3.a", "node3.b"}
+    spawner = make()
+    async with starting(spawner) as task:
+        cluster.run("101", "node2")
+        spawner.tell(PORT, named)
+        assert await task == ("node2", PORT)
+
+
+async def test_call_from_where_the_job_is_not_is_found_out(make, cluster, table):
+    table.hosts = {"node1", "node2"}
+    spawner = make()
+    async with starting(spawner) as task:
+        cluster.run("101", "node2")
+        spawner.tell(PORT, "node1")
+        assert await task == ("node1", PORT)
+    await spawner.query_job_status()
+    assert spawner.moved
+    assert spawner.serving == ""
+
+
+async def test_server_is_ready_once_it_listens(make, cluster, monkeypatch):
+    """It calls before; the hub, which looks ever more rarely, is not to begin too early."""
+    looks = []
+
+    async def listens(host, port):
+        looks.append((host, port))
+        return len(looks) == 3
+
+    monkeypatch.setattr(spawners, "listens", listens)
+    await started(make(), cluster)
+    assert looks == [("node1", PORT)] * 3
+
+
+async def test_server_that_never_listens_is_left_to_the_hub():
+    start = time.monotonic()
+    await spawners.listening("127.0.0.1", 1, patience=0.3)
+    assert 0.2 < time.monotonic() - start < 2
+
+
+async def test_what_listens():
+    server = await asyncio.start_server(lambda reader, writer: writer.close(), "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    assert await spawners.listens("127.0.0.1", port)
+    server.close()
+    await server.wait_closed()
+    assert not await spawners.listens("127.0.0.1", port)
+    assert not await spawners.listens("no-such-machine.invalid", port)
+
+
+async def test_call_of_a_job_whose_id_is_not_known(make, cluster, table):
+    table.hosts = {"node2"}
+    spawner = make(job_name="x")
+    cluster.jobs.append(Job("7", "x", "bob", "running", host="node2"))
+    spawner.tell(PORT, "node2")
+    assert await spawner.until_ready() == ("node2", PORT)
+    assert spawner.job_id == "7"
+
+
 async def test_start_goes_on_while_nothing_answers(make, cluster):
     spawner = make()
     async with starting(spawner) as task:
@@ -549,7 +631,6 @@ async def test_scheduler_which_is_late_to_say_that_a_job_runs(make, cluster):
     async with starting(spawner) as task:
         seen = cluster.count("jobs")
         spawner.tell(PORT)
-        cluster.answers["jobs"] = [None, None]
         await until(lambda: cluster.count("jobs") > seen)
         cluster.run("101")
         assert await task == ("node1", PORT)

@@ -268,6 +268,56 @@ async def test_only_a_few_at_once(wrapper, monkeypatch):
     assert most == 3
 
 
+async def test_questions_do_not_wait_for_submissions(wrapper, monkeypatch):
+    submitted = asyncio.Event()
+    questions, most = 0, 0
+
+    async def run(self, argv, text):
+        nonlocal questions, most
+        if "submit" in argv:
+            await submitted.wait()
+            return "7"
+        questions += 1
+        most = max(most, questions)
+        await asyncio.sleep(0.005)
+        questions -= 1
+        return "{}"
+
+    monkeypatch.setattr(Wrapper, "run", run)
+    wrapper.questions_at_once = 2
+    jobs = [asyncio.ensure_future(wrapper.call("alpha", "submit", {}, "bob")) for _ in range(20)]
+    verbs = ("jobs", "capacity", "account")
+    async with asyncio.timeout(1):
+        await asyncio.gather(*(wrapper.call("alpha", verb) for verb in verbs * 3))
+    assert most == 2
+    submitted.set()
+    await asyncio.gather(*jobs)
+
+
+def test_both_kinds_together_are_what_one_connection_carries():
+    wrapper = Wrapper()
+    assert wrapper.at_once + wrapper.questions_at_once <= 10
+
+
+async def test_account_is_asked_once_for_a_start(program, wrapper):
+    program.answer('{"uid": 1}')
+    await wrapper.account("alpha", "bob")
+    program.answer('{"uid": 2}')
+    assert (await wrapper.account("alpha", "bob"))["uid"] == 1
+    assert (await wrapper.account("beta", "bob"))["uid"] == 2
+    assert (await wrapper.account("alpha", "eve"))["uid"] == 2
+    wrapper.account_age = 0
+    assert (await wrapper.account("alpha", "bob"))["uid"] == 2
+
+
+async def test_refusal_of_an_account_is_not_kept(program, wrapper):
+    program.answer(code=1, err="sudo: unknown user: bob")
+    with pytest.raises(SchedulerError):
+        await wrapper.account("alpha", "bob")
+    program.answer('{"uid": 1}')
+    assert (await wrapper.account("alpha", "bob"))["uid"] == 1
+
+
 async def test_account(program, wrapper):
     account = {"name": "bob", "uid": 1001, "home": "/home/bob", "shell": "/bin/sh", "groups": []}
     program.answer(json.dumps(account))

@@ -86,3 +86,29 @@ class TestCluster(faults.Faults):
         assert scheduler.run("squeue --noheader --format=%s", "%u") == "ada"
         hub.stop("eve")
         self.lives(hub, scheduler, server)
+
+    @pytest.fixture
+    def private(self, scheduler):
+        """Nobody sees the jobs of others, the hub's account least of all."""
+        path = "/etc/slurm/slurm.conf"
+        scheduler.run(f"echo PrivateData=jobs >>{path} && scontrol reconfigure")
+        yield
+        scheduler.run(f"sed -i /^PrivateData/d {path} && scontrol reconfigure")
+
+    def test_cluster_that_hides_jobs(self, hub, scheduler, private):
+        """The hub asks as the owner, and loses nothing."""
+        moment = hub.since()
+        hub.start(self.user, scheduler.profile)
+        (job,) = scheduler.jobs()
+        assert scheduler.run("runuser -u jupyterhub-main -- squeue --all --noheader") == ""
+        # Several polls, and looks for jobs that no server belongs to.
+        time.sleep(15)
+        self.lives(hub, scheduler, job)
+        assert f"hides job {job} from the hub's account" in hub.said_since(moment)
+        hub.kill()
+        hub.back()
+        hub.wait(self.user, "ready")
+        time.sleep(15)
+        self.lives(hub, scheduler, job)
+        scheduler.cancel(job)
+        hub.wait(self.user, "gone")

@@ -1,13 +1,16 @@
 """Single sign-on: believe the identity header which the web server sets at the login URL alone."""
 
 import asyncio
+import contextlib
+import grp
+import os
 import pwd
 import re
 
 from jhub_remote_user_authenticator.remote_user_auth import RemoteUserAuthenticator
 from jupyterhub.handlers import BaseHandler, LogoutHandler
 from tornado import web
-from traitlets import Bool, Instance, Integer, Set, Unicode, default
+from traitlets import Bool, Enum, Instance, Integer, Set, Unicode, default
 
 from .jobs import JobTables
 from .transport import SchedulerError, Wrapper
@@ -44,9 +47,14 @@ def header_values(request, name):
     ]
 
 
-def refuse(message):
-    # Without a reason of its own the message would stand on the page twice.
-    return web.HTTPError(403, message, reason="Forbidden")
+def local_account(username):
+    account = pwd.getpwnam(username)
+    groups = []
+    for gid in os.getgrouplist(username, account.pw_gid):
+        # A number may be without a name.
+        with contextlib.suppress(KeyError):
+            groups.append(grp.getgrgid(gid).gr_name)
+    return account.pw_uid, groups
 
 
 class GatewayLoginHandler(BaseHandler):
@@ -55,7 +63,9 @@ class GatewayLoginHandler(BaseHandler):
     async def get(self):
         user = await self.login_user()
         if user is None:
-            raise refuse("You signed in, but your account may not use this JupyterHub.")
+            raise self.authenticator.refusal(
+                "You signed in, but your account may not use this JupyterHub."
+            )
         self._jupyterhub_user = user
         self.redirect(self.get_next_url(user))
 
@@ -93,6 +103,26 @@ class GatewayAuthenticator(RemoteUserAuthenticator):
         config=True,
         help="Groups whose members may sign in, in addition to `allowed_users`.",
     )
+
+    blocked_groups = Set(
+        config=True, help="Groups whose members may not sign in, whatever else says they may."
+    )
+
+    admin_groups = Set(
+        config=True,
+        help="""Groups whose members have admin rights, in addition to `admin_users`. Where there
+        are any, leaving them ends the rights at the next sign-in.""",
+    )
+
+    groups_from = Enum(
+        ["sign-on", "account"],
+        "sign-on",
+        config=True,
+        help="""Where groups come from: the data that the sign-on sends, or the account's Unix
+        groups, on the machine where jobs are submitted.""",
+    )
+
+    contact = Unicode(config=True, help="A sentence for people who are refused: whom to ask.")
 
     minimum_uid = Integer(
         1000,
@@ -145,15 +175,30 @@ class GatewayAuthenticator(RemoteUserAuthenticator):
             self.allowed_groups.intersection(groups)
         )
 
+    def check_blocked_users(self, username, authentication=None):
+        groups = (authentication or {}).get("groups") or []
+        return super().check_blocked_users(
+            username, authentication
+        ) and self.blocked_groups.isdisjoint(groups)
+
+    def refusal(self, message):
+        """The page for somebody who may not come in; with whom to ask, where the site says so."""
+        # Without a reason of its own the message would stand on the page twice.
+        return web.HTTPError(403, f"{message} {self.contact}".strip(), reason="Forbidden")
+
     async def authenticate(self, handler, data=None):
         name = self.read_name(handler.request)
         data = self.read_data(handler.request)
-        await self.check_account(self.normalize_username(name))
-        return {
-            "name": name,
-            "auth_state": {"name": name, "data": data},
-            "groups": [item for item in data if re.fullmatch(self.group_pattern, item)],
-        }
+        groups = await self.check_account(self.normalize_username(name))
+        if self.groups_from == "sign-on":
+            groups = [item for item in data if re.fullmatch(self.group_pattern, item)]
+        return {"name": name, "auth_state": {"name": name, "data": data}, "groups": groups}
+
+    def is_admin(self, handler, authentication):
+        admin = super().is_admin(handler, authentication)
+        if not admin and self.admin_groups:
+            admin = not self.admin_groups.isdisjoint(authentication.get("groups") or [])
+        return admin
 
     async def refresh_user(self, user, handler=None):
         # Away from the login URL the web server sends no header, and one that is there is never
@@ -188,52 +233,61 @@ class GatewayAuthenticator(RemoteUserAuthenticator):
                 reason="Unauthorized",
             )
         if len(values) > 1 or "," in values[0]:
-            raise refuse("The web server named more than one user. Sign in again.")
+            raise self.refusal("The web server named more than one user. Sign in again.")
         name = values[0]
         # The pattern sees the lower-case name, and lower() turns one foreign letter into an ASCII
         # one (the Kelvin sign, into k): that would be somebody else's name.
         lookalike = not name.isascii() and name.lower().isascii()
         if name == UNSET or lookalike or not self.validate_username(self.normalize_username(name)):
             self.log.warning("Refused the user name %.40r", name)
-            raise refuse("The web server sent a user name that is not valid on this JupyterHub.")
+            raise self.refusal(
+                "The web server sent a user name that is not valid on this JupyterHub."
+            )
         return name
 
     def read_data(self, request):
         values = header_values(request, self.data_header_name)
         if len(values) > 1:
-            raise refuse("The web server sent the data about you twice. Sign in again.")
+            raise self.refusal("The web server sent the data about you twice. Sign in again.")
         items = [item.strip() for value in values for item in value.split(";")]
         return [item for item in items if item and item != UNSET]
 
     async def check_account(self, username):
-        """Refuse accounts of the system, and unknown ones, which could not start a server."""
+        """Refuse accounts of the system, and unknown ones, which could not start a server.
+
+        Return the account's groups.
+        """
         try:
-            uid = await self.user_id(username)
+            uid, groups = await self.account(username)
         except KeyError:
             if self.require_account:
                 self.log.warning("Refused %s, who has no account on this machine", username)
-                raise refuse(
+                raise self.refusal(
                     f"You signed in as {username}, but this machine has no account of that name. "
                     "Ask its administrators for one."
                 ) from None
-            return
+            return []
         if uid < self.minimum_uid or uid == NOBODY:
             self.log.warning("Refused %s, whose user id is %i", username, uid)
-            raise refuse(f"{username} is an account of the system, which may not sign in here.")
+            raise self.refusal(
+                f"{username} is an account of the system, which may not sign in here."
+            )
+        return groups
 
-    async def user_id(self, username):
-        """The id of an account where jobs are submitted; KeyError if there is none."""
+    async def account(self, username):
+        """User id and groups of an account where jobs are submitted; KeyError if there is none."""
         wrapper = Wrapper.get()
         if wrapper.transport == "local":
             # Off the event loop, since a directory service may take its time to answer.
-            return (await asyncio.to_thread(pwd.getpwnam, username)).pw_uid
+            return await asyncio.to_thread(local_account, username)
         # This machine may know nobody.
         cluster = next(iter(JobTables.get().clusters))
         try:
-            return (await wrapper.account(cluster, username))["uid"]
+            account = await wrapper.account(cluster, username)
+            return account["uid"], account["groups"]
         except SchedulerError as error:
             if error.code == NOT_ALLOWED:
-                raise refuse(f"{username} may not start servers: {error}.") from None
+                raise self.refusal(f"{username} may not start servers: {error}.") from None
             if UNKNOWN_USER.search(str(error)):
                 raise KeyError(username) from None
             self.log.error("The submit host does not say who %s is: %s", username, error)

@@ -1,6 +1,8 @@
 """Who may sign in by the identity header, and what becomes of it."""
 
 import asyncio
+import grp
+import os
 import pwd
 from types import SimpleNamespace
 
@@ -22,9 +24,15 @@ ACCOUNTS = {"bob": 1001, "root": 0, "daemon": 1, "toor": 0, "nobody": 65534, "j√
 @pytest.fixture(autouse=True)
 def accounts(monkeypatch):
     def getpwnam(name):
-        return SimpleNamespace(pw_name=name, pw_uid=ACCOUNTS[name])
+        return SimpleNamespace(pw_name=name, pw_uid=ACCOUNTS[name], pw_gid=100)
+
+    def getgrgid(gid):
+        return SimpleNamespace(gr_name={100: "users", 200: "hpc"}[gid])
 
     monkeypatch.setattr(pwd, "getpwnam", getpwnam)
+    # One of them has no name.
+    monkeypatch.setattr(os, "getgrouplist", lambda name, gid: [gid, 200, 300])
+    monkeypatch.setattr(grp, "getgrgid", getgrgid)
 
 
 def authenticator(**settings):
@@ -196,6 +204,45 @@ def test_block_list_beats_all():
     assert login(("Remote_User", "bob"), blocked_users={"bob"}) is None
 
 
+FACULTY = ("Remote_User_Data", "faculty")
+
+
+def test_block_list_of_groups_beats_all():
+    settings = {"blocked_groups": {"faculty"}, "allowed_users": {"bob"}}
+    assert login(("Remote_User", "bob"), FACULTY, **settings) is None
+    assert login(("Remote_User", "bob"), **settings)
+
+
+def test_being_blocked_by_a_group_ends_the_session():
+    hub = authenticator(blocked_groups={"faculty"})
+    assert asyncio.run(hub.refresh_user(person("faculty"))) is False
+    assert asyncio.run(hub.refresh_user(person("staff"))) is True
+
+
+def test_groups_of_the_account():
+    model = login(("Remote_User", "bob"), FACULTY, groups_from="account")
+    assert model["groups"] == ["users", "hpc"]
+
+
+def test_groups_of_somebody_without_an_account():
+    settings = {"groups_from": "account", "require_account": False}
+    assert login(("Remote_User", "stranger"), FACULTY, **settings)["groups"] == []
+
+
+def test_admins_by_group():
+    settings = {"admin_groups": {"faculty"}, "admin_users": {"root"}}
+    assert login(("Remote_User", "bob"), FACULTY, **settings)["admin"] is True
+    # Not None, which would leave the rights of an earlier sign-in in place.
+    assert login(("Remote_User", "bob"), **settings)["admin"] is False
+    assert not login(("Remote_User", "bob"), FACULTY)["admin"]
+
+
+@pytest.mark.parametrize("headers", [[("Remote_User", "stranger")], [("Remote_User", "daemon")]])
+def test_refused_people_read_whom_to_ask(headers):
+    with pytest.raises(web.HTTPError, match=r"one\. Ask the desk\.|here\. Ask the desk\."):
+        login(*headers, contact="Ask the desk.")
+
+
 def test_admins():
     assert login(("Remote_User", "bob"), admin_users={"bob"})["admin"] is True
     assert login(("Remote_User", "bob"))["admin"] is None
@@ -335,7 +382,7 @@ def submit_host(monkeypatch):
         answer = answers[user]
         if isinstance(answer, Exception):
             raise answer
-        return {"name": user, "uid": answer, "cluster": cluster}
+        return {"name": user, "uid": answer, "groups": ["hpc"], "cluster": cluster}
 
     for shared in (Wrapper, JobTables):
         shared.clear_instance()

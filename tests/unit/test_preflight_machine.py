@@ -418,3 +418,24 @@ def test_slurm_of_the_site():
 def test_mark_is_the_one_the_role_slurm_writes():
     template = LIBRARY.parents[2] / "slurm/templates/etc/slurm/slurm.conf.j2"
     assert not machine.slurm_is_foreign(template.read_text())
+
+
+# Files of a sign-on
+
+
+def test_file_of_a_sign_on_that_is_not_there(found, tmp_path):
+    machine.check_sign_on(found, {"gateway_shibboleth_metadata": str(tmp_path / "none.xml")})
+    (problem,) = found.problems
+    assert problem["path"] == ["gateway_shibboleth_metadata"]
+    assert problem["what"] == "no such file on the machine"
+
+
+def test_keytab_is_secret(found, tmp_path):
+    keytab = tmp_path / "http.keytab"
+    keytab.touch(mode=0o600)
+    machine.check_sign_on(found, {"gateway_gssapi_keytab": str(keytab)})
+    assert found.problems == []
+    keytab.chmod(0o644)
+    machine.check_sign_on(found, {"gateway_gssapi_keytab": str(keytab)})
+    (problem,) = found.problems
+    assert "every user of the machine can read the keys" in problem["what"]

@@ -51,6 +51,18 @@ SPECS = specs()
 DEFAULTS = {
     name: value for path in ROLES.glob("*/defaults/main.yml") for name, value in load(path).items()
 }
+OPENIDC = {
+    "gateway_auth": "openidc",
+    "gateway_openidc_metadata_url": "https://id.example.org/.well-known/openid-configuration",
+    "gateway_openidc_client_id": "jupyterhub",
+    "gateway_openidc_client_secret": "canary",
+}
+SHIBBOLETH = {
+    "gateway_auth": "shibboleth",
+    "gateway_shibboleth_idp_entity_id": "https://id.example.org/idp",
+    "gateway_shibboleth_metadata": "https://id.example.org/metadata",
+}
+LDAP = {"gateway_auth": "ldap", "gateway_ldap_url": "ldaps://ldap.example.org/dc=x?uid"}
 CALLS = ("packages_names", "release_kind", "release_root", "release_tools")
 
 
@@ -393,6 +405,64 @@ REFUSED = [
     ({"gateway_header_user": "Remote User"}, "gateway_header_user", "is no name of a header"),
     ({"gateway_header_user": "Cookie"}, "gateway_header_user", "has a use of its own"),
     ({"gateway_header_user": "X_Real_IP"}, "gateway_header_user", "has a use of its own"),
+    ({"gateway_auth": "ldap"}, "gateway_ldap_url", "gateway_auth: ldap needs it"),
+    ({"gateway_auth": "cas", "gateway_cas_url": ""}, "gateway_cas_url", "gateway_auth: cas needs"),
+    (
+        OPENIDC | {"gateway_openidc_client_secret": ""},
+        "gateway_openidc_client_secret",
+        "gateway_auth: openidc needs it, and it is not set. Write its password there",
+    ),
+    (
+        OPENIDC | {"gateway_openidc_metadata_url": "http://id.example.org/x"},
+        "gateway_openidc_metadata_url",
+        "no address that begins with https://",
+    ),
+    (
+        OPENIDC | {"gateway_openidc_client_id": 'a" b'},
+        "gateway_openidc_client_id",
+        "Apache would read",
+    ),
+    *(
+        (
+            OPENIDC | {"gateway_openidc_client_secret": secret},
+            "gateway_openidc_client_secret",
+            "Have another one made",
+        )
+        for secret in ("exec:id", "a\nb", "a${B}")
+    ),
+    (
+        OPENIDC | {"gateway_openidc_user_claim": "a b"},
+        "gateway_openidc_user_claim",
+        "is not one name",
+    ),
+    (OPENIDC | {"gateway_auth_data": ["a;b"]}, "gateway_auth_data[0]", "is not one name"),
+    (
+        OPENIDC | {"gateway_auth_domains": ["@example.org"]},
+        "gateway_auth_domains[0]",
+        "is not the name of a domain",
+    ),
+    ({"gateway_auth": "gssapi", "gateway_auth_data": ["x"]}, "gateway_auth_data", "but the name"),
+    (LDAP | {"gateway_ldap_url": "ldap.example.org"}, "gateway_ldap_url", "ldap:// or ldaps://"),
+    (LDAP | {"gateway_ldap_url": "ldaps://[x"}, "gateway_ldap_url", "ldap:// or ldaps://"),
+    (LDAP | {"gateway_ldap_bind_dn": "cn=a"}, "gateway_ldap_bind_password", "is empty while"),
+    (LDAP | {"gateway_ldap_bind_password": "b"}, "gateway_ldap_bind_dn", "is empty while"),
+    (
+        {"gateway_auth": "cas", "gateway_cas_url": "https://cas.example.org/cas"},
+        "gateway_cas_url",
+        "does not end with a slash",
+    ),
+    (OPENIDC | {"hub_allowed_groups": ["staff"]}, "hub_allowed_groups", "empty gateway_auth_data"),
+    (
+        SHIBBOLETH | {"gateway_shibboleth_metadata": ""},
+        "gateway_shibboleth_metadata",
+        "gateway_auth: shibboleth needs it",
+    ),
+    (
+        SHIBBOLETH | {"gateway_shibboleth_metadata": "http://id.example.org/metadata"},
+        "gateway_shibboleth_metadata",
+        "neither an https address nor a path",
+    ),
+    ({"gateway_auth": "extra"}, "gateway_auth_extra", "gateway_auth: extra needs it"),
     ({"gateway_header_data": "remote-user"}, "gateway_header_data", "gateway_header_user too"),
     # the batch system
     ({"batch_user_group": "root"}, "batch_user_group", "never submit"),
@@ -459,6 +529,15 @@ ACCEPTED = [
     {"gateway_server_name": "hub.example.org"},
     {"gateway_api_url": "https://[2001:db8::1]:8081/"},
     {"gateway_tls_certificate": "/c", "gateway_tls_key": "/k"},
+    OPENIDC | {"gateway_auth_data": ["groups"], "hub_allowed_groups": ["staff"]},
+    LDAP | {"gateway_ldap_bind_dn": "cn=a", "gateway_ldap_bind_password": "b"},
+    {"gateway_auth": "cas", "gateway_cas_url": "https://cas.example.org/cas/"},
+    OPENIDC | {"gateway_openidc_client_secret": 'a "quoted" $secret'},
+    SHIBBOLETH,
+    SHIBBOLETH | {"gateway_shibboleth_metadata": "/etc/shibboleth/idp.xml"},
+    {"gateway_auth": "shibboleth", "gateway_shibboleth_managed": False},
+    {"gateway_auth": "extra", "gateway_auth_extra": {"directives": "AuthType X"}},
+    {"gateway_auth": "gssapi", "gateway_auth_domains": ["example.org"]},
     {"batch_user_group": "hpc-users"},
     {"batch_transport": "ssh", "batch_submit_host": "submit"},
     {"hub_profiles": profile(spawner="my.module.Spawner", options={"anything": 1})},
@@ -657,6 +736,13 @@ def test_two_good_instances():
             'has "/d"',
         ),
         ({"gateway_api_port": 9000}, {}, "gateway_api_port", "has 8081"),
+        (
+            SHIBBOLETH | {"gateway_server_name": "b.example.org", "gateway_api_port": 9000},
+            SHIBBOLETH | {"gateway_shibboleth_metadata": "/m"},
+            "gateway_shibboleth_metadata",
+            "has one shibd",
+        ),
+        (OPENIDC, OPENIDC, "gateway_auth", "one set of settings of openidc for each name"),
         ({"slurm_embedded": "never"}, {}, "slurm_embedded", "one batch system"),
         ({"slurm_cpus": 2}, {}, "slurm_cpus", "has none"),
     ],
@@ -670,6 +756,22 @@ def test_neighbours(mine, theirs, path, fragment):
 def test_neighbours_under_two_server_names_may_differ():
     mine = {"gateway_server_name": "b.example.org", "gateway_api_port": 9000}
     assert neighbours(mine | {"hub_base_url": "/jupyter/"}, {}) == []
+
+
+def test_files_that_a_sign_on_needs():
+    assert rules.sign_on_files(instance()) == {}
+    assert rules.sign_on_files(instance(**SHIBBOLETH)) == {}
+    local = SHIBBOLETH | {"gateway_shibboleth_metadata": "/m"}
+    assert rules.sign_on_files(instance(**local)) == {"gateway_shibboleth_metadata": "/m"}
+    own = local | {"gateway_shibboleth_managed": False}
+    assert rules.sign_on_files(instance(**own)) == {}
+    keytab = {"gateway_gssapi_keytab": "/etc/apache2/http.keytab"}
+    assert rules.sign_on_files(instance(gateway_auth="gssapi")) == keytab
+
+
+def test_neighbours_under_one_name_may_have_two_sign_ons():
+    assert neighbours(OPENIDC, LDAP) == []
+    assert neighbours(LDAP, LDAP) == []
 
 
 def test_neighbour_with_a_wrong_path():

@@ -37,11 +37,12 @@ class ActionModule(Inventory):
         options = {
             option: mine.values[name] for option, name in OPTIONS.items() if name in mine.values
         }
+        instance = rules.Instance(mine.host, mine.values)
+        options["sign_on_files"] = rules.sign_on_files(instance)
         options["ports"] = {name: mine.values[name] for name in rules.PORTS}
         result = self._execute_module(module_args=options, task_vars=task_vars)
         if result.get("failed") or "problems" not in result:
             return result
-        instance = rules.Instance(mine.host, mine.values)
         for found in result.pop("problems"):
             path = tuple(found["path"])
             # The inventory's own value where there is one: the module has seen it converted.

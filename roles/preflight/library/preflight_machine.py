@@ -38,6 +38,7 @@ options:
   ports: {description: The gateway's ports by variable., type: dict, required: true}
   certificate: {description: File of the TLS certificate., type: path}
   key: {description: File of the TLS key., type: path, no_log: false}
+  sign_on_files: {description: Files that the sign-on needs by variable., type: dict, default: {}}
 author: JupyterHub HPC Gateway
 """
 
@@ -305,6 +306,20 @@ def check_tls(found, certificate, key, server_name, openssl="openssl"):
         )
 
 
+def check_sign_on(found, files):
+    """Check that the files are there which the sign-on needs, and that a keytab is secret."""
+    for variable, path in files.items():
+        if not _readable(found, variable, path):
+            continue
+        if "keytab" in variable and stat.S_IMODE(os.stat(path).st_mode) & stat.S_IROTH:
+            found.problem(
+                variable,
+                path,
+                "every user of the machine can read the keys",
+                f"Run: chmod o-rwx {path}",
+            )
+
+
 def _readable(found, variable, path):
     if os.path.isfile(path) and os.access(path, os.R_OK):
         return True
@@ -456,6 +471,7 @@ def main():
             "ports": {"type": "dict", "required": True},
             "certificate": {"type": "path"},
             "key": {"type": "path", "no_log": False},
+            "sign_on_files": {"type": "dict", "default": {}},
         },
         supports_check_mode=True,
     )
@@ -469,6 +485,7 @@ def main():
     check_addresses(found, want["listen"], want["api_listen"])
     if want["certificate"] and want["key"]:
         check_tls(found, want["certificate"], want["key"], want["server_name"])
+    check_sign_on(found, want["sign_on_files"])
     minimum = first_user_id(_read("/etc/login.defs"))
     account = check_accounts(
         found, want["hub_name"], want["hub_account"], want["batch_user_group"], minimum

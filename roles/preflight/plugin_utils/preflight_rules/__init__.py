@@ -16,6 +16,7 @@ from .hub import check_hub
 from .neighbours import COMPARED, check_neighbour
 from .problems import HIDDEN, MISSING, Instance, Problem, message, value_text
 from .profiles import ALIASES, TRAIT_TYPES, Profiles
+from .sign_on import check_sign_on, sign_on_files
 from .specs import (
     Specs,
     check_calls,
@@ -42,6 +43,7 @@ __all__ = [
     "check_types",
     "merge_specs",
     "message",
+    "sign_on_files",
     "value_text",
     "walltime",
 ]
@@ -66,6 +68,7 @@ def check(
     check_paths(instance, specs)
     check_hub(instance)
     check_gateway(instance)
+    check_sign_on(instance)
     check_batch(instance)
     check_clusters(instance)
     Profiles(instance, traits).check()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from .problems import MISSING, Instance
+from .sign_on import brings_no_groups
 
 HUB_NAME = re.compile(r"[a-z][a-z0-9-]{0,20}")
 
@@ -27,15 +28,6 @@ FORGED_NAMES = {
     "a;b": 'names with a semicolon, as "a;b"',
     "-a": 'names that begin with a dash, as "-a" (an option to sudo)',
 }
-
-
-# Only another sign-on could: its header gateway_header_data.
-NO_GROUPS = "with gateway_auth: pam, the only sign-on of this version, no groups reach the hub"
-
-
-def brings_no_groups(instance: Instance) -> bool:
-    """Say whether people sign in without the hub learning their groups."""
-    return instance.sound("gateway_auth") == "pam"
 
 
 def check_hub(instance: Instance) -> None:
@@ -152,10 +144,10 @@ def _check_users(instance: Instance) -> None:
 def _check_groups(instance: Instance) -> None:
     """Refuse a list of groups that no sign-on fills: it would let nobody in."""
     groups = instance.sound("hub_allowed_groups")
-    if isinstance(groups, list) and groups and brings_no_groups(instance):
+    if isinstance(groups, list) and groups and (why := brings_no_groups(instance)):
         instance.report(
             ("hub_allowed_groups",),
-            f"{NO_GROUPS}, so that this lets nobody in",
+            f"{why}, so that this lets nobody in",
             "Remove it, and list people in hub_allowed_users",
         )
 

@@ -29,12 +29,28 @@ SHARED_BY_SERVER = (
 )
 
 
+# Sign-ons whose module has one set of settings for a whole virtual host.
+ONE_BY_SERVER = ("openidc", "cas", "shibboleth")
+
+
+# What all instances with this sign-on share: the machine has one shibd.
+SHARED_BY_SHIBBOLETH = (
+    "gateway_shibboleth_managed",
+    "gateway_shibboleth_entity_id",
+    "gateway_shibboleth_idp_entity_id",
+    "gateway_shibboleth_metadata",
+    "gateway_shibboleth_user_attribute",
+)
+
+
 COMPARED = (
+    "gateway_auth",
     "hub_name",
     "hub_base_url",
     "hub_account",
     "gateway_server_name",
     *SHARED_BY_SERVER,
+    *SHARED_BY_SHIBBOLETH,
     *SHARED_BY_MACHINE,
 )
 
@@ -74,12 +90,27 @@ def check_neighbour(instance: Instance, other: Instance) -> None:
             " batch system",
             f"Give both the same {name}",
         )
+    if same("gateway_auth") and instance.look("gateway_auth") == "shibboleth":
+        for name in differ(SHARED_BY_SHIBBOLETH):
+            instance.report(
+                (name,),
+                f"{where} has {_text_or_none(name, other)}, and the machine has one shibd",
+                f"Give both the same {name}",
+            )
     if same("gateway_server_name"):
         for name in differ(SHARED_BY_SERVER):
             instance.report(
                 (name,),
                 f"{where} has {_text_or_none(name, other)} under the same gateway_server_name",
                 f"Give both the same {name}, or another gateway_server_name",
+            )
+        kind = instance.look("gateway_auth")
+        if kind in ONE_BY_SERVER and same("gateway_auth") and "gateway_auth" not in unknown:
+            instance.report(
+                ("gateway_auth",),
+                f"{where} has it too under the same gateway_server_name, and Apache has one"
+                f" set of settings of {kind} for each name",
+                "Give one of them another gateway_server_name, or another sign-on",
             )
 
 

@@ -9,8 +9,8 @@ from typing import Any
 from .batch import walltime, walltime_forms
 from .clusters import check_profile_cluster
 from .fields import check_fields
-from .hub import NO_GROUPS, brings_no_groups
 from .problems import MISSING, Instance, Path, suggestion
+from .sign_on import brings_no_groups
 from .specs import TYPE_NAMES
 
 PROFILE_KEY = re.compile(r"[a-z0-9-]+")
@@ -155,10 +155,10 @@ class Profiles:
                 "is empty, so that nobody would see the profile",
                 "Name a group, or remove groups to show the profile to everybody",
             )
-        elif groups and brings_no_groups(self.instance):
+        elif groups and (why := brings_no_groups(self.instance)):
             report(
                 (*path, "groups"),
-                f"{NO_GROUPS}, so that nobody would see the profile",
+                f"{why}, so that nobody would see the profile",
                 "Remove groups, which shows it to all who may sign in: list these in"
                 " hub_allowed_users",
             )

@@ -1,0 +1,60 @@
+"""CAS: mod_auth_cas and django-cas-server."""
+
+import re
+from typing import ClassVar
+
+from walk import PROVIDER, SignOnByProvider, machine
+
+
+class TestCas(SignOnByProvider):
+    """The cases."""
+
+    variables: ClassVar[dict] = {
+        "gateway_auth": "cas",
+        "gateway_auth_data": ["groups"],
+        "gateway_cas_url": "https://sign-on-idp:8445/cas/",
+    }
+    units: ClassVar[list] = ["provider-cas"]
+    # The server itself refuses whoever lacks the name, in words of its own.
+    nameless_words = ""
+    # The browser is on its way to it.
+    notices_silence = False
+
+    @staticmethod
+    def sign_in(browser, user, password):
+        """Give name and password if asked."""
+        page = browser.open("hub/login")
+        if 'name="password"' in page.text:
+            hidden = dict(re.findall(r'type="hidden" name="(\w+)" value="([^"]*)"', page.text))
+            form = hidden | {"username": user, "password": password}
+            page = browser.post(page.url, data=form, headers={"Referer": page.url}, timeout=30)
+        return page
+
+    def test_sign_out_ends_the_provider_session(self, browser):
+        """Who comes again is asked for the password again."""
+        self.sign_in(browser, "ada", "right")
+        assert "You are signed out" in browser.open("hub/logout").text
+        assert 'name="password"' in browser.open("hub/login").text
+
+    def test_ticket_that_the_server_does_not_know(self, browser):
+        """Somebody who made one up finds a page of ours."""
+        answer = browser.open("hub/login?ticket=ST-made-up")
+        assert answer.status_code == 401
+        assert "You cannot be signed in" in answer.text
+
+    def test_attributes_of_a_client(self, browser):
+        """The headers in which attributes travel are the module's alone."""
+        answer = browser.open("hub/login", headers={"CAS_groups": "wheel", "CAS_User": "root"})
+        assert 'name="password"' in answer.text
+        self.sign_in(browser, "ada", "right")
+        browser.open("hub/login", headers={"CAS_groups": "wheel", "CAS_User": "root"})
+        assert sorted(browser.whoami()["groups"]) == self.groups
+
+    def test_server_is_down_when_the_ticket_comes(self, browser):
+        """It cannot be asked: nobody is signed in."""
+        machine(PROVIDER).check_output("systemctl stop provider-cas")
+        try:
+            answer = browser.open("hub/login?ticket=ST-made-up")
+        finally:
+            machine(PROVIDER).check_output("systemctl start provider-cas")
+        assert "You cannot be signed in" in answer.text

@@ -1,0 +1,70 @@
+"""Shibboleth: shibd and SimpleSAMLphp, by SAML."""
+
+import html
+import re
+from typing import ClassVar
+from urllib.parse import urljoin
+
+from walk import GATEWAY, SignOnByProvider, machine
+
+FIELD = re.compile(r"<input\b[^>]*>")
+ATTRIBUTE = re.compile(r'([\w-]+)="([^"]*)"')
+
+
+def submit(browser, page, **typed):
+    """Send the form of a page as a browser does, with what was typed."""
+    fields = {}
+    for tag in FIELD.findall(page.text):
+        field = dict(ATTRIBUTE.findall(tag))
+        if "name" in field:
+            fields[field["name"]] = html.unescape(field.get("value", ""))
+    action = re.search(r'<form[^>]*\baction="([^"]*)"', page.text)
+    url = urljoin(page.url, html.unescape(action[1])) if action else page.url
+    return browser.post(url, data=fields | typed, timeout=30)
+
+
+class TestShibboleth(SignOnByProvider):
+    """The cases."""
+
+    variables: ClassVar[dict] = {
+        "gateway_auth": "shibboleth",
+        "gateway_shibboleth_idp_entity_id": "https://sign-on-idp/saml",
+        "gateway_shibboleth_metadata": "https://sign-on-idp:8446/simplesaml/saml2/idp/metadata.php",
+        "gateway_shibboleth_support": "help@example.org",
+        "gateway_auth_data": ["member"],
+    }
+    units: ClassVar[list] = ["provider-shibboleth"]
+    notices_silence = False
+
+    @staticmethod
+    def sign_in(browser, user, password):
+        """Give name and password if asked; carry the answer over, as the provider's page does."""
+        page = browser.open("hub/login")
+        if 'name="password"' in page.text:
+            page = submit(browser, page, username=user, password=password)
+        if 'name="SAMLResponse"' in page.text:
+            page = submit(browser, page)
+        return page
+
+    def test_service_is_down(self, browser):
+        """Without shibd nobody signs in, and is told so."""
+        gateway = machine(GATEWAY)
+        gateway.check_output("systemctl stop shibd")
+        try:
+            answer = browser.open("hub/login")
+        finally:
+            gateway.check_output("systemctl start shibd")
+        assert "Signing in does not work at the moment" in answer.text
+        assert browser.whoami() is None
+
+    def test_sign_out_ends_the_provider_session(self, browser):
+        """Who comes again is asked for the password again."""
+        self.sign_in(browser, "ada", "right")
+        assert "You are signed out" in browser.open("hub/logout").text
+        assert 'name="password"' in browser.open("hub/login").text
+
+    def test_keys_are_secret(self):
+        """Nobody but shibd's account reads them."""
+        for use in ("signing", "encrypt"):
+            key = machine(GATEWAY).file(f"/etc/shibboleth/sp-{use}-key.pem")
+            assert (key.user, key.mode) == ("_shibd", 0o600)

@@ -687,6 +687,11 @@ def test_secrets_are_not_shown(path, value):
     assert rules.HIDDEN in text
 
 
+def test_path_of_a_keytab_is_no_secret():
+    text = rules.message(rules.Problem(("gateway_gssapi_keytab",), "/k", "w", "r"), "here")
+    assert text == 'here gateway_gssapi_keytab = "/k": w. r.'
+
+
 def test_value_from_a_vault_is_not_shown():
     assert "canary" not in rules.message(rules.Problem(("x",), "canary", "w", "r"), "h", True)
 

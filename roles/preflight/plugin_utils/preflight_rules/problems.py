@@ -20,7 +20,7 @@ HIDDEN = "(not shown)"
 
 
 SECRET_NAME = re.compile(
-    r"token|passw|passphrase|secret|credential|(?:private|crypt|api|ssh)_?key", re.IGNORECASE
+    r"token|passw|passphrase|secret|credential|(?:private|crypt|api|ssh)_?key(?!tab)", re.IGNORECASE
 )
 
 

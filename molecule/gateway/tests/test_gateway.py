@@ -245,6 +245,29 @@ def test_the_sign_in_of_one_hub_is_not_that_of_another(host, signed_in):
     assert fetch(host, "https://localhost/second/hub/login", signed_in)[0] == 401
 
 
+@pytest.mark.parametrize(
+    ("url", "user", "code"),
+    [
+        ("https://localhost/second/hub/login", "eve:other", 200),
+        ("https://localhost/second/hub/login", "ada:right", 401),
+        ("https://localhost/jupyter/hub/login", "eve:other", 401),
+        ("https://localhost/jupyter/hub/login", "ada:right", 401),
+        ("https://other.test/hub/login", "eve:other", 401),
+    ],
+)
+def test_each_hub_has_its_own_sign_on(host, url, user, code):
+    """One asks a file by the browser's own window, the others PAM by a page."""
+    seen, text = fetch(host, url, f"--user {user}")
+    assert seen == code
+    assert ("Remote_User: eve" in text) is (code == 200)
+
+
+def test_page_of_one_hub_signs_nobody_in_at_another(host):
+    form = "--data httpd_username=ada --data httpd_password=right"
+    assert fetch(host, "https://localhost/second/hub/login", form)[0] == 401
+    assert fetch(host, "https://other.test/hub/login", form)[0] in {200, 302, 307}
+
+
 API = "http://127.0.0.1:8081"
 
 

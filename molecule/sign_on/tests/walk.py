@@ -82,6 +82,7 @@ class SignOn:
 
     @staticmethod
     def sign_in(browser, user, password):
+        # Each kind's own; a kind without one is to fail.
         raise NotImplementedError
 
     @staticmethod

@@ -68,24 +68,10 @@ def check_sign_on(instance: Instance) -> None:
             instance.report(
                 (name,), f"gateway_auth: {kind} needs it, and it is not set", f"Write {what}"
             )
-    for name in QUOTED:
-        value = instance.sound(name)
-        if isinstance(value, str) and NOT_PLAIN.search(value):
-            instance.report(
-                (name,),
-                'holds a quote, a backslash, a control character or "${", which Apache would read'
-                " as something else",
-                "Use a value without them",
-            )
-    for name in SECRETS:
-        value = instance.sound(name)
-        if isinstance(value, str) and NO_SECRET.search(value):
-            instance.report(
-                (name,),
-                'holds a control character or "${", or begins with "exec:", which Apache would read'
-                " as something else",
-                "Have another one made",
-            )
+    what = 'holds a quote, a backslash, a control character or "${"'
+    _check_text(instance, QUOTED, NOT_PLAIN, what, "Use a value without them")
+    what = 'holds a control character or "${", or begins with "exec:"'
+    _check_text(instance, SECRETS, NO_SECRET, what, "Have another one made")
     for name, schemes in URLS.items():
         value = instance.sound(name)
         if isinstance(value, str) and value and not _is_url(value, schemes):
@@ -122,6 +108,15 @@ def check_sign_on(instance: Instance) -> None:
             )
     _check_data(instance, kind)
     _check_password(instance)
+
+
+def _check_text(
+    instance: Instance, names: tuple[str, ...], wrong: re.Pattern[str], what: str, remedy: str
+) -> None:
+    for name in names:
+        value = instance.sound(name)
+        if isinstance(value, str) and wrong.search(value):
+            instance.report((name,), f"{what}, which Apache would read as something else", remedy)
 
 
 def sign_on_files(instance: Instance) -> dict[str, str]:

@@ -10,7 +10,7 @@ import re
 from jhub_remote_user_authenticator.remote_user_auth import RemoteUserAuthenticator
 from jupyterhub.handlers import BaseHandler, LogoutHandler
 from tornado import web
-from traitlets import Bool, Enum, Instance, Integer, Set, Unicode, default
+from traitlets import Bool, Dict, Enum, Instance, Integer, Set, Unicode, default
 
 from .jobs import JobTables
 from .transport import SchedulerError, Wrapper
@@ -122,6 +122,13 @@ class GatewayAuthenticator(RemoteUserAuthenticator):
         groups, on the machine where jobs are submitted.""",
     )
 
+    group_names = Dict(
+        key_trait=Unicode(),
+        value_trait=Unicode(),
+        config=True,
+        help="Names of groups, by what the sign-on calls them in its data.",
+    )
+
     contact = Unicode(config=True, help="A sentence for people who are refused: whom to ask.")
 
     minimum_uid = Integer(
@@ -191,7 +198,8 @@ class GatewayAuthenticator(RemoteUserAuthenticator):
         data = self.read_data(handler.request)
         groups = await self.check_account(self.normalize_username(name))
         if self.groups_from == "sign-on":
-            groups = [item for item in data if re.fullmatch(self.group_pattern, item)]
+            names = [self.group_names.get(item, item) for item in data]
+            groups = [name for name in names if re.fullmatch(self.group_pattern, name)]
         return {"name": name, "auth_state": {"name": name, "data": data}, "groups": groups}
 
     def is_admin(self, handler, authentication):

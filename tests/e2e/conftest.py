@@ -75,10 +75,10 @@ class Machine:
             finally:
                 enter(ours)
 
-    def send(self, request, port=443, seconds=10):
+    def send(self, request, port=443, seconds=10, host="localhost"):
         """Send these very bytes; return the very bytes that come back until the end."""
         with self.network(), contextlib.ExitStack() as stack:
-            connection = stack.enter_context(socket.create_connection(("localhost", port), seconds))
+            connection = stack.enter_context(socket.create_connection((host, port), seconds))
             if port == 443:
                 connection = stack.enter_context(TLS.wrap_socket(connection))
             connection.sendall(request)
@@ -196,17 +196,12 @@ def notebook(session):
     session.stop_server()
 
 
-@pytest.fixture(scope="module")
-def chromium(machine, tmp_path_factory):
-    """Debian's browser in the container's network: its localhost is the hub's."""
+@contextlib.contextmanager
+def launch(program, *arguments):
+    """Debian's browser."""
     # Imported where it is needed: it takes as long as many a test.
     from playwright.sync_api import sync_playwright
 
-    program = tmp_path_factory.mktemp("chromium") / "chromium"
-    program.write_text(
-        f'#!/bin/sh\nexec nsenter --net={machine.namespace} /usr/bin/chromium "$@"\n'
-    )
-    program.chmod(0o755)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=program,
@@ -218,10 +213,23 @@ def chromium(machine, tmp_path_factory):
                 "--disable-background-networking",
                 "--disable-component-update",
                 "--disable-sync",
+                *arguments,
             ],
         )
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="module")
+def chromium(machine, tmp_path_factory):
+    """The browser in the container's network: its localhost is the hub's."""
+    program = tmp_path_factory.mktemp("chromium") / "chromium"
+    program.write_text(
+        f'#!/bin/sh\nexec nsenter --net={machine.namespace} /usr/bin/chromium "$@"\n'
+    )
+    program.chmod(0o755)
+    with launch(program) as browser:
+        yield browser
 
 
 class Watch:
@@ -262,6 +270,14 @@ class Watch:
 
 @pytest.fixture
 def page(chromium):
+    with opened(chromium) as page:
+        yield page
+
+
+@contextlib.contextmanager
+def opened(chromium):
+    """A page of somebody who has not been here, watched."""
+    ARTIFACTS.mkdir(parents=True, exist_ok=True)
     context = chromium.new_context(
         ignore_https_errors=True, viewport={"width": 1280, "height": 800}
     )
@@ -275,6 +291,20 @@ def page(chromium):
 
 def shoot(page, name):
     page.screenshot(path=ARTIFACTS / f"{name}.png")
+
+
+def run_a_cell(page):
+    """Open a notebook in the launcher and run a cell of it, over the kernel's websocket."""
+    page.locator('.jp-LauncherCard[data-category="Notebook"]').first.click()
+    # A cell that is run before the kernel has said hello is not run at all.
+    kernel = "/api/kernels/[^/]+/channels$"
+    wait_until(page, lambda: "kernel_info_reply" in page.watch.received(kernel))
+    page.get_by_text("(ipykernel) | Idle").wait_for()
+    page.locator(".jp-Notebook .cm-content").first.click()
+    page.keyboard.type("6*7")
+    page.keyboard.press("Shift+Enter")
+    assert page.locator(".jp-OutputArea-executeResult pre").inner_text() == "42"
+    assert "42" in page.watch.received(kernel)
 
 
 def sign_in(page, password):

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from conftest import HUB, shoot, sign_in, wait_until
+from conftest import HUB, run_a_cell, shoot, sign_in, wait_until
 
 
 def test_from_sign_in_to_signed_out(page, machine, password, session):
@@ -38,18 +38,8 @@ def test_from_sign_in_to_signed_out(page, machine, password, session):
     page.wait_for_url("**/user/demo/lab**", timeout=60_000)
     assert machine.jobs() == [("demo", "RUNNING")]
 
-    # A notebook, over the kernel's websocket.
-    page.locator('.jp-LauncherCard[data-category="Notebook"]').first.click()
-    # A cell that is run before the kernel has said hello is not run at all.
-    kernel = "/api/kernels/[^/]+/channels$"
-    wait_until(page, lambda: "kernel_info_reply" in page.watch.received(kernel))
-    page.get_by_text("(ipykernel) | Idle").wait_for()
-    page.locator(".jp-Notebook .cm-content").first.click()
-    page.keyboard.type("6*7")
-    page.keyboard.press("Shift+Enter")
-    assert page.locator(".jp-OutputArea-executeResult pre").inner_text() == "42"
+    run_a_cell(page)
     shoot(page, "06-notebook")
-    assert "42" in page.watch.received(kernel)
     # Saving is an event that the server tells of.
     page.keyboard.press("Control+s")
     page.get_by_role("button", name="Rename and Save").click()

@@ -219,6 +219,12 @@ def test_being_blocked_by_a_group_ends_the_session():
     assert asyncio.run(hub.refresh_user(person("staff"))) is True
 
 
+def test_groups_by_other_names():
+    names = {"urn:x:hpc": "hpc", "faculty": "staff"}
+    data = ("Remote_User_Data", "urn:x:hpc; urn:x:other;faculty")
+    assert login(("Remote_User", "bob"), data, group_names=names)["groups"] == ["hpc", "staff"]
+
+
 def test_groups_of_the_account():
     model = login(("Remote_User", "bob"), FACULTY, groups_from="account")
     assert model["groups"] == ["users", "hpc"]

@@ -435,6 +435,10 @@ REFUSED = [
         "gateway_openidc_user_claim",
         "is not one name",
     ),
+    ({"gateway_auth_check_url": "https://a b"}, "gateway_auth_check_url", "http:// or https://"),
+    ({"gateway_csp_hub": 'img-src "self"'}, "gateway_csp_hub", "holds a quote"),
+    ({"hub_group_names": {"urn:x": "a b"}}, "hub_group_names.urn:x", "is no name of a group"),
+    ({"hub_group_names": {"urn:x": 1}}, "hub_group_names.urn:x", "is no name of a group"),
     (OPENIDC | {"gateway_auth_data": ["a;b"]}, "gateway_auth_data[0]", "is not one name"),
     (
         OPENIDC | {"gateway_auth_domains": ["@example.org"]},

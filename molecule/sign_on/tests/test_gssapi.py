@@ -4,7 +4,7 @@ import subprocess
 from pathlib import Path
 from typing import ClassVar
 
-from walk import PROVIDER, SignOn, machine
+from walk import PROVIDER, SignOn, addition, machine
 
 VARIABLES = {"gateway_auth": "gssapi", "gateway_gssapi_password": True}
 
@@ -88,3 +88,12 @@ class TestGssapi(SignOn):
             assert browser.whoami()["name"] == "ada"
         finally:
             machine(PROVIDER).check_output("systemctl start krb5-kdc")
+
+    def test_groups_and_rights_of_the_account(self, browser):
+        """They are asked of the submit host: this machine knows nobody."""
+        source, rights = 'groups_from = "account"', 'admin_groups = {"cluster-admins"}'
+        with addition(f"c.GatewayAuthenticator.{source}\nc.GatewayAuthenticator.{rights}"):
+            sign_in(browser, "ada", "right")
+            user = browser.whoami()
+        assert (sorted(user["groups"]), user["admin"]) == (["ada", "cluster-admins"], True)
+        assert machine("sign-on-gateway").run("getent passwd ada").rc != 0

@@ -3,10 +3,10 @@
 import re
 from typing import ClassVar
 
-from walk import GATEWAY, PROVIDER, SignOnByProvider, machine
+from walk import InChromium, SignOnElsewhere, addition
 
 
-class TestOpenidc(SignOnByProvider):
+class TestOpenidc(InChromium, SignOnElsewhere):
     """The cases."""
 
     variables: ClassVar[dict] = {
@@ -18,8 +18,7 @@ class TestOpenidc(SignOnByProvider):
     }
     units: ClassVar[list] = ["provider-openidc"]
 
-    # The browser is on its way to the provider, whose addresses are remembered.
-    notices_silence = False
+    name_field = "name"
 
     @classmethod
     def sign_in(cls, browser, user, password):
@@ -39,12 +38,6 @@ class TestOpenidc(SignOnByProvider):
         assert "You cannot be signed in" in self.answer(browser, cancel="yes").text
         assert browser.whoami() is None
 
-    def test_sign_out_ends_the_provider_session(self, browser):
-        """Who comes again is asked for the password again."""
-        self.sign_in(browser, "ada", "right")
-        assert "You are signed out" in browser.open("hub/logout").text
-        assert 'name="password"' in browser.open("hub/login").text
-
     def test_answer_to_a_question_that_was_not_asked(self, browser):
         """Another site cannot sign somebody in."""
         answer = browser.open("hub/login/callback?code=x&state=y")
@@ -58,13 +51,12 @@ class TestOpenidc(SignOnByProvider):
         names = [cookie.name for cookie in browser.cookies if "sign-in" in cookie.name]
         assert names == ["jupyterhub-main-sign-in"]
 
-    def test_provider_was_never_there(self, browser):
-        """Until its addresses are learnt, people are told that it does not answer."""
-        machine(PROVIDER).check_output("systemctl stop provider-openidc")
-        try:
-            machine(GATEWAY).check_output("systemctl reload apache2")
-            answer = browser.open("hub/login")
-        finally:
-            machine(PROVIDER).check_output("systemctl start provider-openidc")
-        assert "Signing in does not work at the moment" in answer.text
-        assert answer.status_code == 500
+    def test_rights_by_groups_of_the_sign_on(self, browser):
+        """Under the site's own names for them."""
+        rights = 'admin_groups = {"staff"}'
+        names = 'group_names = {"faculty": "staff"}'
+        with addition(f"c.GatewayAuthenticator.{rights}\nc.GatewayAuthenticator.{names}"):
+            self.sign_in(browser, "ada", "right")
+            user = browser.whoami()
+            assert browser.open("hub/admin").status_code == 200
+        assert (sorted(user["groups"]), user["admin"]) == (["hpc", "staff"], True)

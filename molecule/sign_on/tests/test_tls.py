@@ -2,6 +2,7 @@
 
 import subprocess
 
+import pytest
 from walk import ADDRESSES, GATEWAY, ROOT, Browser, machine
 
 
@@ -16,6 +17,24 @@ def test_certificate_is_the_given_one(tmp_path):
     with Browser() as browser:
         browser.verify = authority(tmp_path)
         assert browser.open("hub/health").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "policy"),
+    [
+        ("hub/health", "default-src 'self'; script-src 'self' 'unsafe-inline'"),
+        ("gateway/sign-in.html", "form-action 'self'; frame-ancestors 'none'"),
+        ("user/nobody/api", "default-src 'self' https: wss:"),
+        ("services/echo/x", "default-src 'self' https: wss:"),
+    ],
+)
+def test_what_browsers_are_told(path, policy):
+    with Browser() as browser:
+        headers = browser.open(path, allow_redirects=False).headers
+    assert policy in headers["Content-Security-Policy"]
+    assert headers["Strict-Transport-Security"] == "max-age=63072000"
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["Referrer-Policy"] == "strict-origin-when-cross-origin"
 
 
 def test_mozillas_intermediate_configuration(tmp_path):

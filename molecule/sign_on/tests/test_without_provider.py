@@ -15,7 +15,11 @@ class TestPam(SignOn):
 
     @staticmethod
     def prepare():
-        machine(GATEWAY).check_output("usermod --lock eve")
+        """Here alone the machine has to know people itself."""
+        machine(GATEWAY).check_output(
+            "useradd ada && useradd eve && echo ada:right | chpasswd && echo eve:right | chpasswd"
+            " && usermod --lock eve"
+        )
 
     def test_nothing_of_other_sign_ons_is_left(self):
         """Their secrets least of all."""

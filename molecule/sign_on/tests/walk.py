@@ -4,8 +4,10 @@ A kind's module subclasses `SignOn`: `variables` chooses the kind, `sign_in` wal
 does, and returns the last answer.
 """
 
+import contextlib
 import importlib
 import json
+import re
 import socket
 import subprocess
 import sys
@@ -24,8 +26,13 @@ sys.path.append(str(ROOT / "tests/e2e"))
 e2e = importlib.import_module("conftest")
 forged = importlib.import_module("test_forged_identity")
 
-GATEWAY, PROVIDER = "sign-on-gateway", "sign-on-idp"
-ADDRESSES = {GATEWAY: "10.203.8.10", PROVIDER: "10.203.8.20"}
+GATEWAY, PROVIDER, SUBMIT_HOST = "sign-on-gateway", "sign-on-idp", "sign-on-submit"
+ADDRESSES = {GATEWAY: "10.203.8.10", PROVIDER: "10.203.8.20", SUBMIT_HOST: "10.203.8.30"}
+ADDITION = "/etc/jupyterhub/main/jupyterhub_config.d/70-sign-on.py"
+# As short as a session of the hub may be here, in seconds.
+SHORT = 15
+# Seconds for which the gateway remembers whether a provider answered.
+REMEMBERED = 5
 SWITCH = ROOT / "molecule/sign_on/switch.yml"
 CONVERGE = ROOT / "molecule/sign_on/converge.yml"
 DEPLOYED = yaml.safe_load(CONVERGE.read_text())[0]["vars"]
@@ -50,6 +57,13 @@ class Browser(requests.Session):
         super().__init__()
         self.trust_env = False
         self.verify = False
+        self.set_cookies = []
+        self.hooks["response"].append(self.remember)
+
+    def remember(self, answer, **_):
+        """Keep what our host says of cookies."""
+        if answer.url.startswith(f"https://{GATEWAY}/"):
+            self.set_cookies += answer.raw.headers.getlist("Set-Cookie")
 
     def open(self, path, **options):
         return self.get(urljoin(self.base, path), timeout=30, **options)
@@ -69,7 +83,27 @@ def machine(name):
     return testinfra.get_host(f"docker://{name}")
 
 
-# The gateway's certificate is self-signed, the provider's of a CA that this machine does not know.
+def restart_hub():
+    """Have it read its configuration."""
+    machine(GATEWAY).check_output("systemctl restart jupyterhub-main")
+    with Browser() as browser:
+        SignOn.until(lambda: browser.open("hub/health").status_code == 200)
+
+
+@contextlib.contextmanager
+def addition(text):
+    """Let the hub's configuration be another one meanwhile."""
+    text = f"c = get_config()\n{text}\n"
+    machine(GATEWAY).check_output("printf %%s %s >%s", text, ADDITION)
+    restart_hub()
+    try:
+        yield
+    finally:
+        machine(GATEWAY).check_output("rm %s", ADDITION)
+        restart_hub()
+
+
+# The gateway's certificate is of a CA that this machine does not know, the provider's too.
 @pytest.mark.filterwarnings("ignore:Unverified HTTPS request")
 class SignOn:
     """The cases."""
@@ -99,11 +133,11 @@ class SignOn:
         assert " changed=0 " in said, said
 
     @classmethod
-    def play(cls, request):
+    def play(cls, request, **variables):
         command = [
             ROOT / ".venv-test/bin/ansible-playbook",
             *("--inventory", request.config.getoption("ansible_inventory")),
-            *("--extra-vars", json.dumps(DEPLOYED | cls.variables), SWITCH),
+            *("--extra-vars", json.dumps(DEPLOYED | cls.variables | variables), SWITCH),
         ]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
@@ -144,10 +178,31 @@ class SignOn:
 
     def test_forged_identities(self):
         """What is refused with the first sign-on is with each: the same attempts, byte for byte."""
-        gateway = e2e.Machine(GATEWAY)
-        seen = {name: gateway.send(attempt) for name, attempt in forged.ATTEMPTS.items()}
-        believed = [name for name, answer in seen.items() if forged.IDENTITY.search(answer)]
-        assert believed == []
+        assert self.believed(GATEWAY, 443) == []
+
+    @pytest.mark.parametrize("port", [443, 8081])
+    def test_forged_identities_from_a_compute_node(self, port):
+        """Neither at the door for people nor at that for compute nodes."""
+        assert self.believed(SUBMIT_HOST, port) == []
+
+    @staticmethod
+    def believed(sender, port):
+        sender, address = e2e.Machine(sender), ADDRESSES[GATEWAY]
+        seen = {
+            name: sender.send(attempt, port, host=address)
+            for name, attempt in forged.ATTEMPTS.items()
+        }
+        assert sum(answer.startswith(b"HTTP/1.1 ") for answer in seen.values()) > len(seen) / 2
+        return [name for name, answer in seen.items() if forged.IDENTITY.search(answer)]
+
+    def test_token_of_a_script(self, ada):
+        """A program signs in nowhere: it shows a token, and the gateway lets it through."""
+        token = ada.api("POST", "users/ada/tokens", json={"expires_in": 300}).json()["token"]
+        for scheme in ("token", "Bearer"):
+            with Browser() as script:
+                shown = {"Authorization": f"{scheme} {token}"}
+                assert script.open("hub/api/user", headers=shown).json()["name"] == "ada"
+                assert script.open("hub/api/user").status_code == 403
 
     def test_identity_is_kept_from_those_behind(self, ada):
         """Neither headers nor the sign-on's cookies reach what stands behind the proxy."""
@@ -167,7 +222,7 @@ class SignOn:
             202,
         )
         self.until(lambda: ada.api("GET", "users/ada").json()["servers"].get("", {}).get("ready"))
-        assert "ada" in machine(GATEWAY).check_output("squeue --noheader --format=%s", "%u")
+        assert "ada" in machine(SUBMIT_HOST).check_output("squeue --noheader --format=%s", "%u")
         assert "version" in ada.open("user/ada/api").json()
         assert "JupyterLab" in ada.open("user/ada/lab").text
         assert ada.open("user/ada/api/contents").status_code == 200
@@ -180,6 +235,20 @@ class SignOn:
             assert ada.whoami() is None
         self.sign_in(ada, "ada", "right")
         self.stop_server(ada)
+
+    def test_cookies_are_the_hubs_alone(self, ada):
+        """None in the clear, none for scripts but the one that is made for them."""
+        given = [cookie for cookie in ada.set_cookies if not re.match(r'[^=]*=("?"?);', cookie)]
+        assert any(cookie.startswith("jupyterhub-hub-login=") for cookie in given)
+        for cookie in given:
+            assert re.search("; *secure", cookie, re.I), cookie
+            assert cookie.startswith("_xsrf=") or re.search("; *httponly", cookie, re.I), cookie
+            # Shibboleth's have to come along with the provider's answer; CAS's module knows no such
+            # word, and its cookie lasts a minute.
+            elsewhere = cookie.startswith(
+                ("_shibstate_", "_opensaml_req_", "jupyterhub-main-sign-in")
+            )
+            assert elsewhere or re.search("; *samesite=lax", cookie, re.I), cookie
 
     def stop_server(self, ada):
         ada.api("DELETE", "users/ada/server")
@@ -198,25 +267,118 @@ class SignOnByProvider(SignOn):
 
     # What is stopped, to see what becomes of those who sign in meanwhile.
     units: ClassVar[list] = []
-    # Who asks meanwhile is told so by us, rather than by the browser.
-    notices_silence = True
 
     def test_provider_is_down(self, browser, ada):
         """Whoever is signed in goes on; whoever comes is told."""
         if ada.whoami() is None:
             self.sign_in(ada, "ada", "right")
-        units = " ".join(self.units)
-        machine(PROVIDER).check_output(f"systemctl stop {units}")
-        try:
+        with self.silence():
             assert ada.whoami()["name"] == "ada"
             assert ada.open("hub/home").status_code == 200
-            if self.notices_silence:
-                answer = self.sign_in(browser, "ada", "right")
-                assert "Signing in does not work at the moment" in answer.text
-            else:
-                # The browser was on its way to the provider, and says so itself.
-                with pytest.raises(requests.ConnectionError):
-                    self.sign_in(browser, "ada", "right")
+            answer = self.sign_in(browser, "ada", "right")
+            assert "Signing in does not work at the moment" in answer.text
+            assert answer.status_code >= 500
             assert browser.whoami() is None
+
+    @classmethod
+    @contextlib.contextmanager
+    def silence(cls):
+        """The provider does not answer meanwhile."""
+        units = " ".join(cls.units)
+        machine(PROVIDER).check_output(f"systemctl stop {units}")
+        try:
+            yield
         finally:
             machine(PROVIDER).check_output(f"systemctl start {units}")
+
+
+class SignOnElsewhere(SignOnByProvider):
+    """The same, where people are sent to the provider and come back."""
+
+    # The field of its page in which people give their name.
+    name_field = "username"
+
+    @classmethod
+    @contextlib.contextmanager
+    def silence(cls):
+        """Noticed, and over, once the gateway asks again."""
+        with super().silence():
+            time.sleep(REMEMBERED)
+            yield
+        with Browser() as browser:
+            cls.until(lambda: browser.open("hub/login").status_code < 500)
+
+    def test_sign_out_ends_the_provider_session(self, browser):
+        """Who comes again is asked for the password again."""
+        self.sign_in(browser, "ada", "right")
+        assert "You are signed out" in browser.open("hub/logout").text
+        assert 'name="password"' in browser.open("hub/login").text
+
+    def test_sign_out_after_a_reload(self, browser):
+        """What Apache has to know for it is not forgotten."""
+        self.sign_in(browser, "ada", "right")
+        machine(GATEWAY).check_output("systemctl reload apache2")
+        time.sleep(1)
+        assert "You are signed out" in browser.open("hub/logout").text
+        assert 'name="password"' in browser.open("hub/login").text
+
+    def test_session_ends_with_that_of_the_provider(self, request):
+        """At the next time it is asked; who is still signed in there notices nothing."""
+        days = SHORT / 86400
+        self.play(request, hub_cookie_max_age_days=days)
+        try:
+            with (
+                addition(f"c.JupyterHub.cookie_max_age_days = {days}"),
+                Browser() as kept,
+                Browser() as ended,
+            ):
+                for browser in (kept, ended):
+                    self.sign_in(browser, "ada", "right")
+                for cookie in list(ended.cookies):
+                    if cookie.domain.startswith(PROVIDER):
+                        ended.cookies.clear(cookie.domain, cookie.path, cookie.name)
+                assert ended.whoami()["name"] == "ada"
+                time.sleep(SHORT + 1)
+                for browser in (kept, ended):
+                    assert browser.whoami() is None
+                    self.sign_in(browser, "ada", "not the password")
+                assert kept.whoami()["name"] == "ada"
+                assert ended.whoami() is None
+        finally:
+            self.play(request)
+
+
+class InChromium:
+    """The same in a real browser, which runs what pages bring along and follows their policies."""
+
+    @pytest.fixture
+    def page(self):
+        names = ",".join(f"MAP {name} {address}" for name, address in ADDRESSES.items())
+        arguments = ("--no-proxy-server", f"--host-resolver-rules={names}")
+        with e2e.launch("/usr/bin/chromium", *arguments) as chromium, e2e.opened(chromium) as page:
+            yield page
+
+    def test_in_chromium(self, page):
+        """From the sign-in at the provider to a cell that ran, and out again."""
+        kind = self.variables["gateway_auth"]
+        # Lab opens what was open.
+        machine(SUBMIT_HOST).check_output("rm -rf /home/ada/Untitled*.ipynb /home/ada/.jupyter/lab")
+        page.goto(f"{Browser.base}hub/spawn")
+        page.locator(f"[name={self.name_field}]").fill("ada")
+        page.locator("[name=password]").fill("right")
+        e2e.shoot(page, f"{kind}-1-sign-in")
+        page.keyboard.press("Enter")
+        page.get_by_role("button", name="Start").click()
+        page.wait_for_url("**/user/ada/lab**", timeout=60_000)
+        e2e.run_a_cell(page)
+        e2e.shoot(page, f"{kind}-2-notebook")
+        page.goto(f"{Browser.base}hub/home")
+        page.locator("#stop").click()
+        page.get_by_role("button", name="Start My Server").wait_for()
+        page.get_by_role("button", name="Logout").click()
+        page.get_by_role("heading", name="You are signed out").wait_for()
+        page.goto(f"{Browser.base}hub/home")
+        page.locator("[name=password]").wait_for()
+        e2e.shoot(page, f"{kind}-3-signed-out")
+        ours = [complaint for complaint in page.watch.complaints if PROVIDER not in complaint]
+        assert ours == []

@@ -29,6 +29,7 @@ URLS = {
     "gateway_ldap_url": ("ldap", "ldaps"),
     "gateway_openidc_metadata_url": ("https",),
     "gateway_cas_url": ("https",),
+    "gateway_auth_check_url": ("http", "https"),
 }
 
 # What ends a word in quotes in Apache's configuration, or stands for something else there.
@@ -40,6 +41,9 @@ QUOTED = (
     "gateway_openidc_metadata_url",
     "gateway_openidc_client_id",
     "gateway_cas_url",
+    "gateway_auth_check_url",
+    "gateway_csp_hub",
+    "gateway_csp_notebook",
 )
 
 # Passwords may hold quotes; but no variables of Apache, and none is a command to run.
@@ -52,6 +56,7 @@ WORDS = (
     "gateway_openidc_user_claim",
     "gateway_shibboleth_user_attribute",
 )
+GROUP = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
 WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 
 
@@ -106,6 +111,7 @@ def check_sign_on(instance: Instance) -> None:
                 "is not the name of a domain",
                 "Write what stands behind the @, as example.org",
             )
+    _check_group_names(instance)
     _check_data(instance, kind)
     _check_password(instance)
 
@@ -134,9 +140,24 @@ def sign_on_files(instance: Instance) -> dict[str, str]:
 def _is_url(value: str, schemes: tuple[str, ...]) -> bool:
     try:
         url = urlsplit(value)
-        return url.scheme in schemes and bool(HOST_NAME.fullmatch(url.hostname or ""))
+        return (
+            not re.search(r"\s", value)
+            and url.scheme in schemes
+            and bool(HOST_NAME.fullmatch(url.hostname or ""))
+        )
     except ValueError:
         return False
+
+
+def _check_group_names(instance: Instance) -> None:
+    names = instance.sound("hub_group_names")
+    for item, name in names.items() if isinstance(names, dict) else ():
+        if not isinstance(name, str) or not GROUP.fullmatch(name):
+            instance.report(
+                ("hub_group_names", item),
+                "is no name of a group",
+                "Use letters, digits, _, . and -, at most 64 of them",
+            )
 
 
 def _check_data(instance: Instance, kind: str) -> None:

@@ -156,6 +156,7 @@ REFUSED = [
     ({"hub_minimum_uid": 2**33}, "hub_minimum_uid", "is out of range"),
     ({"gateway_https_port": 70000}, "gateway_https_port", "from 1 to 65535"),
     ({"gateway_https_port": 0}, "gateway_https_port", "from 1 to 65535"),
+    ({"gateway_login_failures": -1}, "gateway_login_failures", "from 0 to 1000000"),
     ({"hub_cookie_max_age_days": 0}, "hub_cookie_max_age_days", "above 0"),
     ({"gateway_max_request_workers": 300}, "gateway_max_request_workers", "Use 256 or 384"),
     ({"release_python": "python3"}, "release_python", "is not an absolute path"),

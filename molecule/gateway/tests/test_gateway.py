@@ -268,6 +268,89 @@ def test_page_of_one_hub_signs_nobody_in_at_another(host):
     assert fetch(host, "https://other.test/hub/login", form)[0] in {200, 302, 307}
 
 
+COUNTS = "/var/cache/modsecurity/www-data-ip"
+FORM = "--data httpd_username=ada --data httpd_password="
+SECOND = "https://localhost/second/hub/login"
+CODE = "--output /dev/null --write-out '%{http_code}\n'"
+
+
+def wrong(host, address, number):
+    """Give wrong passwords from an address, to the hub whose sign-on takes no time for each."""
+    options = f"--interface {address} {CODE} --user eve:wrong"
+    codes = host.check_output(f"{CURL} {options} '{SECOND}?[1-{number}]'").split()
+    assert codes == ["401"] * number
+
+
+@pytest.fixture
+def too_many(host):
+    """Give as many wrong passwords from one address as are checked; forget them later."""
+    wrong(host, "127.0.0.2", 29)
+    assert fetch(host, LOGIN, f"--interface 127.0.0.2 {FORM}wrong")[0] == 401
+    yield "--interface 127.0.0.2"
+    host.check_output(f"rm -f {COUNTS}.*")
+
+
+def test_too_many_wrong_passwords_are_refused_with_words(host, too_many):
+    for password in ("wrong", "right"):
+        code, text = fetch(host, LOGIN, f"{too_many} {FORM}{password}")
+        assert code == 429
+        assert "Too many wrong passwords" in text
+        assert "set-cookie" not in text.lower()
+    # Every hub of the machine, in the browser's own window too.
+    assert fetch(host, SECOND, f"{too_many} --user eve:other")[0] == 429
+    # However the address is spelt that Apache reads as the login's.
+    for path in ("hub/./login", "hub//login", "x/../hub/login", "%68ub/%6cogin", "hub/login/x"):
+        url = f"https://localhost/jupyter/{path}"
+        assert fetch(host, url, f"{too_many} --path-as-is {FORM}right")[0] == 429, path
+    # A reload forgets nothing.
+    host.check_output("systemctl reload apache2")
+    assert fetch(host, LOGIN, f"{too_many} {FORM}right")[0] == 429
+    # An administrator does.
+    host.check_output(f"rm -f {COUNTS}.*")
+    assert fetch(host, LOGIN, f"{too_many} {FORM}right")[0] == 302
+
+
+def test_a_refused_form_ends_whole(host, too_many):
+    """A page in place of a form that nobody read must not end its stream with an error."""
+    for version in ("--http2", "--http1.1"):
+        refused = f"{CURL} {too_many} {version} --fail-early {FORM}right '{LOGIN}'"
+        text = host.check_output(f"for i in $(seq 100); do {refused} || exit; done")
+        assert text.count("</html>") == 100
+
+
+def test_others_do_not_notice_too_many_wrong_passwords(host, signed_in, too_many):
+    for url in (LOGIN, "https://localhost/jupyter/user/ada/lab", f"{API}/jupyter/hub/api/user"):
+        assert fetch(host, url, f"{too_many} {signed_in}")[0] == 200
+    put = "--request POST --header 'Authorization: token x'"
+    assert fetch(host, "https://localhost/jupyter/hub/api/user", f"{too_many} {put}")[0] == 200
+    assert fetch(host, LOGIN, too_many)[0] == 401
+    assert fetch(host, LOGIN, f"--interface 127.0.0.3 {FORM}right")[0] == 302
+
+
+def test_wrong_passwords_are_forgotten_in_time(host):
+    """The time runs from the first: more of them do not prolong it."""
+    fragment = "/etc/apache2/jupyterhub/localhost/second.conf"
+    host.check_output(f"sed -i 's/wrong_passwords=600/wrong_passwords=8/' {fragment}")
+    host.check_output("systemctl reload apache2")
+    began = time.monotonic()
+    wrong(host, "127.0.0.4", 15)
+    time.sleep(began + 4 - time.monotonic())
+    wrong(host, "127.0.0.4", 15)
+    right = f"--interface 127.0.0.4 {FORM}right"
+    assert fetch(host, LOGIN, right)[0] == 429
+    while fetch(host, LOGIN, right)[0] == 429:
+        assert time.monotonic() < began + 11
+        time.sleep(0.5)
+    host.check_output(f"sed -i 's/wrong_passwords=8/wrong_passwords=600/' {fragment}")
+
+
+def test_right_passwords_count_for_nothing(host):
+    """A whole course behind one address: only wrong ones would be too many."""
+    options = f"--max-time 60 --interface 127.0.0.5 {CODE} {FORM}right"
+    codes = host.check_output(f"{CURL} {options} '{LOGIN}?[1-60]'").split()
+    assert codes == ["302"] * 60
+
+
 API = "http://127.0.0.1:8081"
 
 

@@ -21,6 +21,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "gateway_api_port": (1, 65535),
     "gateway_http_port": (1, 65535),
     "gateway_https_port": (1, 65535),
+    "gateway_login_failures": (0, 1000000),
     "gateway_max_request_workers": (128, 65536),
     "hub_concurrent_spawn_limit": (1, 100000),
     "hub_minimum_uid": (1, 2**32 - 2),

@@ -1,4 +1,4 @@
-"""Certificates from an ACME server: the first, the next under open websockets, none, and no more."""
+"""Certificates from an ACME server: the first, the next under open websockets, none, no more."""
 
 import json
 import socket
@@ -8,7 +8,6 @@ import time
 from pathlib import Path
 
 import pytest
-import testinfra
 import yaml
 
 ROOT = Path(__file__).parents[3]
@@ -28,7 +27,7 @@ testinfra_hosts = [f"ansible://{NAME}"]
 
 @pytest.fixture
 def play(request):
-    """Return what deploys the main hub with another ACME server and returns exit code and output."""
+    """Return what deploys the main hub with another ACME server: exit code and output."""
 
     def deploy(url):
         variables = {

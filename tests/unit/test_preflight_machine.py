@@ -269,6 +269,41 @@ def test_not_yet_valid(found, tls, monkeypatch):
     assert whats(found)[0].startswith("is valid only from")
 
 
+@pytest.fixture(scope="module")
+def chain(tmp_path_factory):
+    """A certificate, the intermediate that issued it, and the authority that issued that."""
+    directory = tmp_path_factory.mktemp("chain")
+    issuer = ()
+    for name, host in (("root", "r"), ("between", "b"), ("leaf", "hub.example.org")):
+        certificate, key = make_pair(directory, name, host=host, more=issuer)
+        issuer = ("-CA", certificate, "-CAkey", key)
+    return directory
+
+
+@pytest.mark.parametrize(
+    ("names", "trusted", "end"),
+    [
+        (["leaf"], "", "CN = hub.example.org"),
+        (["leaf"], "root", "CN = hub.example.org"),
+        (["leaf", "between"], "", "CN = b"),
+        (["leaf", "root"], "root", "CN = hub.example.org"),
+        (["leaf", "between"], "root", None),
+        (["leaf"], "between", None),
+        (["leaf", "between", "root"], "", None),
+    ],
+)
+def test_chain(found, chain, tmp_path, monkeypatch, names, trusted, end):
+    store, path = tmp_path / "store.pem", tmp_path / "chain.pem"
+    store.write_text((chain / f"{trusted}.pem").read_text() if trusted else "")
+    path.write_text("".join((chain / f"{name}.pem").read_text() for name in names))
+    monkeypatch.setenv("SSL_CERT_FILE", str(store))
+    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path / "none"))
+    machine.check_tls(found, str(path), str(chain / "leaf.key"), "hub.example.org")
+    assert found.problems == []
+    assert len(found.warnings) == bool(end)
+    assert not end or f"lacks its chain: who issued {end} is" in found.warnings[0]
+
+
 def test_tls_files_missing(found, tmp_path):
     machine.check_tls(found, str(tmp_path / "c"), str(tmp_path), "x")
     assert whats(found) == ["no such file on the machine", "is not a file"]

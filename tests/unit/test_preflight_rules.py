@@ -51,6 +51,11 @@ SPECS = specs()
 DEFAULTS = {
     name: value for path in ROLES.glob("*/defaults/main.yml") for name, value in load(path).items()
 }
+ACME = {
+    "gateway_server_name": "hub.example.org",
+    "gateway_acme_url": "https://acme.example.org/directory",
+    "gateway_acme_contact": "admin@example.org",
+}
 OPENIDC = {
     "gateway_auth": "openidc",
     "gateway_openidc_metadata_url": "https://id.example.org/.well-known/openid-configuration",
@@ -403,6 +408,14 @@ REFUSED = [
     ({"gateway_api_url": "http://a/hub"}, "gateway_api_url", "more than server and port"),
     ({"gateway_tls_key": "/k"}, "gateway_tls_key", "gateway_tls_certificate is not set"),
     ({"gateway_tls_certificate": "/c"}, "gateway_tls_certificate", "gateway_tls_key is not set"),
+    (ACME | {"gateway_acme_url": "http://a.b/dir"}, "gateway_acme_url", "begins with https://"),
+    (ACME | {"gateway_acme_url": 'https://a.b/"'}, "gateway_acme_url", "begins with https://"),
+    (ACME | {"gateway_acme_contact": ""}, "gateway_acme_contact", "gateway_acme_url needs it"),
+    (ACME | {"gateway_acme_contact": "admin"}, "gateway_acme_contact", "is no address of mail"),
+    (ACME | {"gateway_acme_url": ""}, "gateway_acme_contact", "gateway_acme_url is not set"),
+    (ACME | {"gateway_http_port": 8080}, "gateway_http_port", "asks at port 80"),
+    (ACME | {"gateway_server_name": "localhost"}, "gateway_server_name", "not a name to certify"),
+    (ACME | {"gateway_server_name": "Hub.test"}, "gateway_server_name", "in small letters"),
     ({"gateway_header_user": "Remote User"}, "gateway_header_user", "is no name of a header"),
     ({"gateway_header_user": "Cookie"}, "gateway_header_user", "has a use of its own"),
     ({"gateway_header_user": "X_Real_IP"}, "gateway_header_user", "has a use of its own"),
@@ -534,6 +547,8 @@ ACCEPTED = [
     {"gateway_server_name": "hub.example.org"},
     {"gateway_api_url": "https://[2001:db8::1]:8081/"},
     {"gateway_tls_certificate": "/c", "gateway_tls_key": "/k"},
+    ACME,
+    ACME | {"gateway_http_port": "80"},
     OPENIDC | {"gateway_auth_data": ["groups"], "hub_allowed_groups": ["staff"]},
     LDAP | {"gateway_ldap_bind_dn": "cn=a", "gateway_ldap_bind_password": "b"},
     {"gateway_auth": "cas", "gateway_cas_url": "https://cas.example.org/cas/"},
@@ -745,6 +760,7 @@ def test_two_good_instances():
             "gateway_tls_certificate",
             'has "/d"',
         ),
+        (ACME | {"gateway_acme_url": "https://b.test/"}, ACME, "gateway_acme_url", "has "),
         ({"gateway_api_port": 9000}, {}, "gateway_api_port", "has 8081"),
         (
             SHIBBOLETH | {"gateway_server_name": "b.example.org", "gateway_api_port": 9000},
@@ -761,6 +777,15 @@ def test_neighbours(mine, theirs, path, fragment):
     (found,) = neighbours(mine, theirs)
     assert found.startswith(f"here {path} = ")
     assert fragment in found
+
+
+def test_certificate_files_and_acme_exclude_each_other():
+    files = {"gateway_tls_certificate": "/c", "gateway_tls_key": "/k"}
+    found = messages(**ACME, **files)
+    assert len(found) == 2
+    for name, text in zip(files, found, strict=True):
+        assert f"{name} = " in text
+        assert "gateway_acme_url is set too" in text
 
 
 def test_neighbours_under_two_server_names_may_differ():

@@ -47,6 +47,17 @@ def test_good_certificate_passes(machine):
     assert done.code == 0, done.output
 
 
+def test_certificate_without_its_chain_is_named(machine):
+    """No more than that: a private authority need not be known to this machine."""
+    variables = {
+        "gateway_tls_certificate": "/srv/preflight/issued.pem",
+        "gateway_tls_key": "/srv/preflight/issued.key",
+    }
+    done = machine.deploy(bad_inventory.Case("issued", variables, "", "", ""), "--tags=preflight")
+    assert done.code == 0, done.output
+    assert "/srv/preflight/issued.pem (gateway_tls_certificate) lacks its chain" in done.output
+
+
 def test_one_bad_host_stops_the_good_one(machine):
     second = {"hub_name": "test", "hub_base_url": "/test/", "release_keep": 0}
     case = bad_inventory.Case(

@@ -360,6 +360,20 @@ def _certificate(found, path, server_name, openssl):
             f"is valid only from {dates['notBefore']} on",
             "Check the machine's clock, or wait",
         )
+    # A chain that ends at an authority of the site's own, which this machine need not trust, cannot
+    # be told from one that lacks an intermediate. One that leads to a self-signed certificate in
+    # the file is whole.
+    _, _, errors = run(
+        *(openssl, "verify", "-no_check_time", "-partial_chain", "-untrusted", path, path)
+    )
+    end = re.search(r"(.+)\nerror (?:2|20) at ", errors)
+    if end:
+        found.warnings.append(
+            f"the certificate {path} (gateway_tls_certificate) lacks its chain: who issued"
+            f" {end.group(1)} is neither in the file nor among the authorities of the machine."
+            " Append the intermediate certificates of your authority below it; an authority of your"
+            " own is added to the machine's with update-ca-certificates"
+        )
     try:
         ipaddress.ip_address(server_name)
         option = "-checkip"

@@ -14,6 +14,13 @@ HOST_NAME = re.compile(
 )
 
 
+# What ends a word in quotes in Apache's configuration, or stands for something else there.
+NOT_PLAIN = re.compile(r'["\\\x00-\x1f]|\$\{')
+
+
+MAIL = re.compile(rf"[A-Za-z0-9._+-]+@{HOST_NAME.pattern}")
+
+
 HEADER = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 
 
@@ -56,6 +63,7 @@ def check_gateway(instance: Instance) -> None:
         )
     _check_api_url(instance)
     _check_tls(instance)
+    _check_acme(instance)
     _check_headers(instance)
 
 
@@ -133,6 +141,64 @@ def _check_tls(instance: Instance) -> None:
                 f"{other} is not set, and neither is of use alone",
                 f"Set {other} too, or neither for a self-signed certificate",
             )
+
+
+def is_url(value: str, schemes: tuple[str, ...]) -> bool:
+    """Say whether a text is an address with one of the schemes and a host name."""
+    try:
+        url = urlsplit(value)
+        plain = url.scheme in schemes and not re.search(r"\s", value)
+        return plain and bool(HOST_NAME.fullmatch(url.hostname or ""))
+    except ValueError:
+        return False
+
+
+def _check_acme(instance: Instance) -> None:
+    url, contact = (instance.sound(f"gateway_acme_{end}") for end in ("url", "contact"))
+    if contact and isinstance(contact, str) and not MAIL.fullmatch(contact):
+        instance.report(
+            ("gateway_acme_contact",), "is no address of mail", "Write it as admin@example.org"
+        )
+    if contact and not url and "gateway_acme_url" not in instance.unknown:
+        instance.report(
+            ("gateway_acme_contact",),
+            "gateway_acme_url is not set, and it is of no use alone",
+            "Set gateway_acme_url too, or neither",
+        )
+    if not isinstance(url, str) or not url:
+        return
+    if NOT_PLAIN.search(url) or not is_url(url, ("https",)):
+        instance.report(
+            ("gateway_acme_url",),
+            "is no address that begins with https://, in plain letters",
+            "Write the directory's address, as https://acme.example.org/directory",
+        )
+    if contact == "" and "gateway_acme_contact" not in instance.unknown:
+        instance.report(
+            ("gateway_acme_contact",),
+            "gateway_acme_url needs it, and it is not set",
+            "Write an address that the authority may write to, as admin@example.org",
+        )
+    for name in ("gateway_tls_certificate", "gateway_tls_key"):
+        if instance.look(name) is not MISSING:
+            instance.report(
+                (name,),
+                "gateway_acme_url is set too, and the certificate can come from one place alone",
+                f"Remove {name}, or gateway_acme_url",
+            )
+    if str(instance.sound("gateway_http_port")) not in ("80", str(MISSING)):
+        instance.report(
+            ("gateway_http_port",),
+            "gateway_acme_url is set, and an ACME server asks at port 80",
+            "Use 80, or certificate files",
+        )
+    name = instance.sound("gateway_server_name")
+    if isinstance(name, str) and (name == "localhost" or name != name.lower()):
+        instance.report(
+            ("gateway_server_name",),
+            "gateway_acme_url is set, and this is not a name to certify",
+            "Write the name under which the ACME server finds this machine, in small letters",
+        )
 
 
 def _check_headers(instance: Instance) -> None:

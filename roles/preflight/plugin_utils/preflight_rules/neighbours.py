@@ -24,6 +24,8 @@ SHARED_BY_SERVER = (
     "gateway_https_port",
     "gateway_tls_certificate",
     "gateway_tls_key",
+    "gateway_acme_url",
+    "gateway_acme_contact",
     "gateway_api_listen",
     "gateway_api_port",
 )

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from urllib.parse import urlsplit
 
-from .gateway import HOST_NAME
+from .gateway import HOST_NAME, NOT_PLAIN, is_url
 from .problems import MISSING, Instance
 
 # What has no default and cannot be guessed, and what it is.
@@ -31,9 +30,6 @@ URLS = {
     "gateway_cas_url": ("https",),
     "gateway_auth_check_url": ("http", "https"),
 }
-
-# What ends a word in quotes in Apache's configuration, or stands for something else there.
-NOT_PLAIN = re.compile(r'["\\\x00-\x1f]|\$\{')
 
 QUOTED = (
     "gateway_ldap_url",
@@ -79,7 +75,7 @@ def check_sign_on(instance: Instance) -> None:
     _check_text(instance, SECRETS, NO_SECRET, what, "Have another one made")
     for name, schemes in URLS.items():
         value = instance.sound(name)
-        if isinstance(value, str) and value and not _is_url(value, schemes):
+        if isinstance(value, str) and value and not is_url(value, schemes):
             instance.report(
                 (name,),
                 f"is no address that begins with {' or '.join(f'{s}://' for s in schemes)}",
@@ -135,18 +131,6 @@ def sign_on_files(instance: Instance) -> dict[str, str]:
     if kind == "shibboleth" and managed and str(metadata).startswith("/"):
         files["gateway_shibboleth_metadata"] = metadata
     return files
-
-
-def _is_url(value: str, schemes: tuple[str, ...]) -> bool:
-    try:
-        url = urlsplit(value)
-        return (
-            not re.search(r"\s", value)
-            and url.scheme in schemes
-            and bool(HOST_NAME.fullmatch(url.hostname or ""))
-        )
-    except ValueError:
-        return False
 
 
 def _check_group_names(instance: Instance) -> None:

@@ -235,6 +235,17 @@ def test_good_pair(found, tls, name):
     assert (found.problems, found.warnings) == ([], [])
 
 
+@pytest.mark.parametrize(
+    ("hosts", "covered"), [("hub.example.org", False), ("*.hub.example.org", True)]
+)
+def test_names_of_users_servers(found, tmp_path, hosts, covered):
+    certificate, _ = make_pair(tmp_path, "x", host=hosts)
+    machine.check_subdomains(found, certificate, "hub.example.org")
+    assert [problem["what"] for problem in found.problems] == (
+        [] if covered else ["does not cover *.hub.example.org, and hub_subdomains is true"]
+    )
+
+
 @pytest.mark.parametrize("name", ["other.example.org", "192.0.2.2"])
 def test_server_name_not_covered(found, tls, name):
     machine.check_tls(found, *tls.good, name)

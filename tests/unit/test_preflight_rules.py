@@ -788,6 +788,11 @@ def test_certificate_files_and_acme_exclude_each_other():
         assert "gateway_acme_url is set too" in text
 
 
+def test_acme_brings_no_certificate_for_names_of_users():
+    (found,) = messages(**ACME, hub_subdomains=True)
+    assert "hub_subdomains = true: gateway_acme_url is set" in found
+
+
 def test_neighbours_under_two_server_names_may_differ():
     mine = {"gateway_server_name": "b.example.org", "gateway_api_port": 9000}
     assert neighbours(mine | {"hub_base_url": "/jupyter/"}, {}) == []

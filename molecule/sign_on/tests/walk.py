@@ -28,12 +28,15 @@ forged = importlib.import_module("test_forged_identity")
 
 GATEWAY, PROVIDER, SUBMIT_HOST = "sign-on-gateway", "sign-on-idp", "sign-on-submit"
 ADDRESSES = {GATEWAY: "10.203.8.10", PROVIDER: "10.203.8.20", SUBMIT_HOST: "10.203.8.30"}
+# A zone in which every name leads to the gateway.
+ZONE = "hub.example.org"
 ADDITION = "/etc/jupyterhub/main/jupyterhub_config.d/70-sign-on.py"
 # As short as a session of the hub may be here, in seconds.
 SHORT = 15
 # Seconds for which the gateway remembers whether a provider answered.
 REMEMBERED = 5
 SWITCH = ROOT / "molecule/sign_on/switch.yml"
+SITE = ROOT / "playbooks/site.yml"
 CONVERGE = ROOT / "molecule/sign_on/converge.yml"
 DEPLOYED = yaml.safe_load(CONVERGE.read_text())[0]["vars"]
 
@@ -42,7 +45,10 @@ lookup = socket.getaddrinfo
 
 def by_name(host, *arguments, **options):
     """Resolve the names of the two machines, which this one does not know."""
-    return lookup(ADDRESSES.get(host, host), *arguments, **options)
+    address = ADDRESSES.get(host, host)
+    if str(host).endswith(ZONE):
+        address = ADDRESSES[GATEWAY]
+    return lookup(address, *arguments, **options)
 
 
 socket.getaddrinfo = by_name
@@ -133,11 +139,11 @@ class SignOn:
         assert " changed=0 " in said, said
 
     @classmethod
-    def play(cls, request, **variables):
+    def play(cls, request, playbook=SWITCH, **variables):
         command = [
             ROOT / ".venv-test/bin/ansible-playbook",
             *("--inventory", request.config.getoption("ansible_inventory")),
-            *("--extra-vars", json.dumps(DEPLOYED | cls.variables | variables), SWITCH),
+            *("--extra-vars", json.dumps(DEPLOYED | cls.variables | variables), playbook),
         ]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr

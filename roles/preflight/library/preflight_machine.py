@@ -33,6 +33,7 @@ options:
   release_python: {description: Python that releases are built with., type: str, required: true}
   disk_free_gb: {description: Free space wanted below /opt., type: float, required: true}
   server_name: {description: Name people type., type: str, required: true}
+  subdomains: {description: Whether users have names below it., type: bool, default: false}
   listen: {description: Addresses for people., type: list, elements: str, required: true}
   api_listen: {description: Address for compute nodes., type: str, required: true}
   ports: {description: The gateway's ports by variable., type: dict, required: true}
@@ -328,6 +329,18 @@ def _readable(found, variable, path):
     return False
 
 
+def check_subdomains(found, path, server_name, openssl="openssl"):
+    """Check that a certificate covers the names of users' servers too."""
+    code, output, _ = run(openssl, "x509", "-in", path, "-noout", "-checkhost", f"x.{server_name}")
+    if code == 0 and "does match" not in output:
+        found.problem(
+            "gateway_tls_certificate",
+            path,
+            f"does not cover *.{server_name}, and hub_subdomains is true",
+            "Get a certificate for this too, or leave hub_subdomains false",
+        )
+
+
 def _certificate(found, path, server_name, openssl):
     """Check a certificate; return its public key, None where it is no certificate."""
     code, output, _ = run(
@@ -480,6 +493,7 @@ def main():
             "release_python": text,
             "disk_free_gb": {"type": "float", "required": True},
             "server_name": text,
+            "subdomains": {"type": "bool", "default": False},
             "listen": {"type": "list", "elements": "str", "required": True},
             "api_listen": text,
             "ports": {"type": "dict", "required": True},
@@ -499,6 +513,8 @@ def main():
     check_addresses(found, want["listen"], want["api_listen"])
     if want["certificate"] and want["key"]:
         check_tls(found, want["certificate"], want["key"], want["server_name"])
+        if want["subdomains"]:
+            check_subdomains(found, want["certificate"], want["server_name"])
     check_sign_on(found, want["sign_on_files"])
     minimum = first_user_id(_read("/etc/login.defs"))
     account = check_accounts(

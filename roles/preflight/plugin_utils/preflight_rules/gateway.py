@@ -192,6 +192,12 @@ def _check_acme(instance: Instance) -> None:
             "gateway_acme_url is set, and an ACME server asks at port 80",
             "Use 80, or certificate files",
         )
+    if instance.sound("hub_subdomains") is True:
+        instance.report(
+            ("hub_subdomains",),
+            "gateway_acme_url is set, and it brings no certificate for *.<gateway_server_name>",
+            "Use certificate files, or leave hub_subdomains false",
+        )
     name = instance.sound("gateway_server_name")
     if isinstance(name, str) and (name == "localhost" or name != name.lower()):
         instance.report(

@@ -19,6 +19,7 @@ SHARED_BY_MACHINE = (
 
 # What all instances under one server name share: they are parts of one virtual host.
 SHARED_BY_SERVER = (
+    "hub_subdomains",
     "gateway_listen",
     "gateway_http_port",
     "gateway_https_port",

@@ -27,7 +27,7 @@ DOCKER = Path(__file__).parents[2] / "resources/bin/docker"
 def prepare(gateway="sign-on-gateway"):
     """Write the file of passwords. It has no way to disable somebody but to leave them out."""
     lines = []
-    for user in ("ada", "ada@Example.org", "ada@example.com"):
+    for user in ("ada", "ada@Example.org", "ada@example.com", "bob"):
         secret = hashlib.md5(f"{user}:extra:right".encode(), usedforsecurity=False).hexdigest()
         lines.append(f"{user}:extra:{secret}\n")
     script = f"cat >{USERS} && chgrp www-data {USERS} && chmod 0640 {USERS}"
@@ -59,3 +59,12 @@ class TestExtra(SignOn):
         assert browser.whoami() is None
         sign_in(browser, "ada@Example.org", "right")
         assert browser.whoami()["name"] == "ada"
+
+    def test_somebody_else_at_the_same_browser(self, browser):
+        """The hub's session is of the one who signed in last, and of nobody before."""
+        sign_in(browser, "ada", "right")
+        assert browser.whoami()["name"] == "ada"
+        sign_in(browser, "bob", "right")
+        assert browser.whoami()["name"] == "bob"
+        assert browser.api("GET", "users/ada").status_code in (403, 404)
+        assert browser.open("user/ada/api/contents").status_code != 200

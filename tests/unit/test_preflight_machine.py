@@ -235,6 +235,18 @@ def test_good_pair(found, tls, name):
     assert (found.problems, found.warnings) == ([], [])
 
 
+@pytest.mark.parametrize(("days", "warnings"), [(5, 1), (80, 0)])
+def test_certificate_of_an_acme_server(found, tmp_path, days, warnings):
+    certificate, _ = make_pair(tmp_path, "x", days=days)
+    (tmp_path / "domains/hub.example.org").mkdir(parents=True)
+    Path(certificate).rename(tmp_path / "domains/hub.example.org/pubcert.pem")
+    machine.check_acme(found, "hub.example.org", store=tmp_path)
+    assert len(found.warnings) == warnings
+    # None yet: the deploy gets it.
+    machine.check_acme(found, "other.example.org", store=tmp_path)
+    assert len(found.warnings) == warnings
+
+
 @pytest.mark.parametrize(
     ("hosts", "covered"), [("hub.example.org", False), ("*.hub.example.org", True)]
 )

@@ -3,7 +3,7 @@
 import re
 from typing import ClassVar
 
-from walk import PROVIDER, SignOnElsewhere, machine
+from walk import SignOnElsewhere
 
 
 class TestCas(SignOnElsewhere):
@@ -14,6 +14,8 @@ class TestCas(SignOnElsewhere):
         "gateway_auth_data": ["groups"],
         "gateway_cas_url": "https://sign-on-idp:8445/cas/",
     }
+    # The module knows no such word; its cookie lasts a minute.
+    sent_along: ClassVar[tuple] = ("jupyterhub-main-sign-in",)
     units: ClassVar[list] = ["provider-cas"]
     # The server itself refuses whoever lacks the name, in words of its own.
     nameless_words = ""
@@ -44,10 +46,7 @@ class TestCas(SignOnElsewhere):
 
     def test_server_is_down_when_the_ticket_comes(self, browser):
         """It cannot be asked: nobody is signed in."""
-        machine(PROVIDER).check_output("systemctl stop provider-cas")
-        try:
+        with self.silence():
             answer = browser.open("hub/login?ticket=ST-made-up")
-        finally:
-            machine(PROVIDER).check_output("systemctl start provider-cas")
-        assert answer.status_code in (401, 503)
+        assert answer.status_code == 503
         assert browser.whoami() is None

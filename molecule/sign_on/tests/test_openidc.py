@@ -3,10 +3,10 @@
 import re
 from typing import ClassVar
 
-from walk import InChromium, SignOnElsewhere, addition
+from walk import FollowsTheSession, InChromium, SignOnElsewhere, addition
 
 
-class TestOpenidc(InChromium, SignOnElsewhere):
+class TestOpenidc(FollowsTheSession, InChromium, SignOnElsewhere):
     """The cases."""
 
     variables: ClassVar[dict] = {
@@ -32,6 +32,15 @@ class TestOpenidc(InChromium, SignOnElsewhere):
             page = browser.post(page.url, data=form, timeout=30)
         onward = re.search('http-equiv="refresh" content="0; url=([^"]*)"', page.text)
         return browser.open(onward[1]) if onward else page
+
+    @staticmethod
+    def end_session(browser):
+        """The provider tells the gateway by itself."""
+        page = browser.get("https://sign-on-idp:8447/session/end", timeout=30)
+        secret = re.search('name="xsrf" value="([^"]*)"', page.text)[1]
+        form = {"xsrf": secret, "logout": "yes"}
+        url = "https://sign-on-idp:8447/session/end/confirm"
+        assert browser.post(url, data=form, timeout=30).status_code == 200
 
     def test_refusal_by_the_provider(self, browser):
         """Who turns back there finds a page of ours."""

@@ -5,7 +5,7 @@ import re
 from typing import ClassVar
 from urllib.parse import urljoin
 
-from walk import GATEWAY, InChromium, SignOnElsewhere, machine
+from walk import GATEWAY, FollowsTheSession, InChromium, SignOnElsewhere, machine
 
 FIELD = re.compile(r"<input\b[^>]*>")
 ATTRIBUTE = re.compile(r'([\w-]+)="([^"]*)"')
@@ -23,7 +23,7 @@ def submit(browser, page, **typed):
     return browser.post(url, data=fields | typed, timeout=30)
 
 
-class TestShibboleth(InChromium, SignOnElsewhere):
+class TestShibboleth(FollowsTheSession, InChromium, SignOnElsewhere):
     """The cases."""
 
     variables: ClassVar[dict] = {
@@ -34,6 +34,8 @@ class TestShibboleth(InChromium, SignOnElsewhere):
         "gateway_auth_data": ["member"],
         "gateway_auth_check_url": "https://sign-on-idp:8446/simplesaml/saml2/idp/metadata.php",
     }
+    # They have to come along with the provider's answer.
+    sent_along: ClassVar[tuple] = ("_shibstate_", "_opensaml_req_")
     units: ClassVar[list] = ["provider-shibboleth"]
 
     @staticmethod
@@ -45,6 +47,14 @@ class TestShibboleth(InChromium, SignOnElsewhere):
         if 'name="SAMLResponse"' in page.text:
             page = submit(browser, page)
         return page
+
+    @staticmethod
+    def end_session(browser):
+        """The browser is sent to each service in turn."""
+        idp = "https://sign-on-idp:8446/simplesaml/"
+        query = {"ReturnTo": f"{idp}logout.php"}
+        url = f"{idp}saml2/idp/SingleLogoutService.php"
+        assert browser.get(url, params=query, timeout=30).status_code == 200
 
     def test_service_is_down(self, browser):
         """Without shibd nobody signs in, and is told so."""

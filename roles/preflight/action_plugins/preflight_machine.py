@@ -19,6 +19,7 @@ OPTIONS = {
     "release_python": "release_python",
     "disk_free_gb": "preflight_disk_free_gb",
     "server_name": "gateway_server_name",
+    "acme": "gateway_acme_url",
     "subdomains": "hub_subdomains",
     "listen": "gateway_listen",
     "api_listen": "gateway_api_listen",

@@ -33,6 +33,7 @@ options:
   release_python: {description: Python that releases are built with., type: str, required: true}
   disk_free_gb: {description: Free space wanted below /opt., type: float, required: true}
   server_name: {description: Name people type., type: str, required: true}
+  acme: {description: Address of an ACME server., type: str, default: ""}
   subdomains: {description: Whether users have names below it., type: bool, default: false}
   listen: {description: Addresses for people., type: list, elements: str, required: true}
   api_listen: {description: Address for compute nodes., type: str, required: true}
@@ -64,6 +65,8 @@ PYTHONS = ((3, 11), (3, 13))
 WEB_SERVERS = ("apache2", "httpd")
 LISTENING = "0A"
 SOON = 14 * 86400
+# Where role gateway has mod_md keep its certificates.
+ACME_STORE = "/var/lib/apache2/md"
 
 
 class Findings:
@@ -329,6 +332,19 @@ def _readable(found, variable, path):
     return False
 
 
+def check_acme(found, server_name, store=ACME_STORE, openssl="openssl"):
+    """Warn of a certificate of an ACME server that ends soon: its renewal does not work."""
+    path = f"{store}/domains/{server_name}/pubcert.pem"
+    code, output, _ = run(
+        openssl, "x509", "-in", path, "-noout", "-enddate", "-checkend", str(SOON)
+    )
+    if code != 0 and output.startswith("notAfter="):
+        found.warnings.append(
+            f"the ACME server's certificate {path} ends on {output.split('=')[1].splitlines()[0]}"
+            " and is not renewed: Apache's error.log says why"
+        )
+
+
 def check_subdomains(found, path, server_name, openssl="openssl"):
     """Check that a certificate covers the names of users' servers too."""
     code, output, _ = run(openssl, "x509", "-in", path, "-noout", "-checkhost", f"x.{server_name}")
@@ -493,6 +509,7 @@ def main():
             "release_python": text,
             "disk_free_gb": {"type": "float", "required": True},
             "server_name": text,
+            "acme": {"type": "str", "default": ""},
             "subdomains": {"type": "bool", "default": False},
             "listen": {"type": "list", "elements": "str", "required": True},
             "api_listen": text,
@@ -511,6 +528,8 @@ def main():
     check_disk(found, want["disk_free_gb"])
     check_ports(found, want["ports"], want["listen"], want["api_listen"])
     check_addresses(found, want["listen"], want["api_listen"])
+    if want["acme"]:
+        check_acme(found, want["server_name"])
     if want["certificate"] and want["key"]:
         check_tls(found, want["certificate"], want["key"], want["server_name"])
         if want["subdomains"]:

@@ -63,6 +63,7 @@ def check_gateway(instance: Instance) -> None:
         )
     _check_api_url(instance)
     _check_tls(instance)
+    _check_subdomains(instance)
     _check_acme(instance)
     _check_headers(instance)
 
@@ -151,6 +152,16 @@ def is_url(value: str, schemes: tuple[str, ...]) -> bool:
         return plain and bool(HOST_NAME.fullmatch(url.hostname or ""))
     except ValueError:
         return False
+
+
+def _check_subdomains(instance: Instance) -> None:
+    name = instance.sound("gateway_server_name")
+    if instance.sound("hub_subdomains") is True and isinstance(name, str) and "." not in name:
+        instance.report(
+            ("hub_subdomains",),
+            f"is true, and no certificate covers the names below one without a dot, {name}",
+            "Write the whole name of the machine as gateway_server_name, or leave it false",
+        )
 
 
 def _check_acme(instance: Instance) -> None:

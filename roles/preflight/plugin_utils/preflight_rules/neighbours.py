@@ -43,6 +43,8 @@ SHARED_BY_SHIBBOLETH = (
     "gateway_shibboleth_idp_entity_id",
     "gateway_shibboleth_metadata",
     "gateway_shibboleth_user_attribute",
+    # The life of its sessions.
+    "hub_cookie_max_age_days",
 )
 
 

@@ -105,3 +105,24 @@ def test_awkward_file_names(files, page, password):
     sign_in(page, password)
     page.locator(".jp-FileEditor .cm-content").get_by_text("q?x.txt").wait_for()
     assert page.watch.complaints == []
+
+
+# As small as a viewer takes it.
+PDF = """%PDF-1.1
+1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj
+2 0 obj<</Type/Pages/Kids[3 0 R]/Count 1>>endobj
+3 0 obj<</Type/Page/Parent 2 0 R/MediaBox[0 0 99 99]>>endobj
+trailer<</Root 1 0 R>>
+"""
+
+
+def test_pdf_may_be_shown(machine, notebook, page, password):
+    """Lab shows one as an object of its page, which a strict content policy would forbid."""
+    machine.run("sh", "-c", 'cat >"$HOME/x.pdf"', user="demo", text=PDF)
+    page.goto(f"{HUB}user/demo/lab/tree/x.pdf?reset")
+    sign_in(page, password)
+    page.locator(".jp-PDFContainer").wait_for()
+    page.wait_for_timeout(2000)
+    shoot(page, "11-pdf")
+    machine.run("rm", "/home/demo/x.pdf")
+    assert page.watch.complaints == []

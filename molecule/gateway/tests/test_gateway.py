@@ -443,14 +443,14 @@ def test_a_wider_address_is_taken_over_and_a_bad_one_taken_back(host):
 
 def test_another_server_name_leaves_nothing_of_the_old_one(host):
     base = "/etc/apache2/jupyterhub"
-    words = "other renamed.test api-127.0.0.1-8081 pam ports"
+    words = "other renamed.test no-subdomains api-127.0.0.1-8081 pam ports"
     assert "made away with other.test" in host.check_output(
         f"sh -c %s prepare-apache {words}", PREPARE
     )
     assert not host.file(f"{base}/other.test").exists
     assert not host.file("/etc/apache2/sites-enabled/jupyterhub-other.test.conf").exists
     # Two hubs share the other one: it stays when one of them leaves.
-    words = "second renamed.test api-127.0.0.1-8081 pam ports"
+    words = "second renamed.test no-subdomains api-127.0.0.1-8081 pam ports"
     host.check_output(f"sh -c %s prepare-apache {words}", PREPARE)
     assert host.file(f"{base}/localhost/main.conf").exists
     assert not host.file(f"{base}/localhost/second.conf").exists

@@ -408,4 +408,4 @@ class InChromium:
         e2e.shoot(page, f"{kind}-3-signed-out")
         # What the provider's own pages lack is its affair.
         ours = [line for line in page.watch.complaints if f"(https://{PROVIDER}" not in line]
-        assert ours == []
+        assert ours == [], ours

@@ -14,6 +14,7 @@ import re
 import socket
 import ssl
 import subprocess
+import tempfile
 import time
 import urllib.error
 import urllib.parse
@@ -197,12 +198,20 @@ def notebook(session):
 
 
 @contextlib.contextmanager
-def launch(program, *arguments):
-    """Debian's browser."""
+def launch(machine, *arguments):
+    """Debian's browser in a container's network: its localhost is the container's.
+
+    Nor does it meet the changes of ours, when containers of other scenarios come and go.
+    """
     # Imported where it is needed: it takes as long as many a test.
     from playwright.sync_api import sync_playwright
 
-    with sync_playwright() as playwright:
+    with tempfile.TemporaryDirectory() as directory, sync_playwright() as playwright:
+        program = Path(directory, "chromium")
+        program.write_text(
+            f'#!/bin/sh\nexec nsenter --net={machine.namespace} /usr/bin/chromium "$@"\n'
+        )
+        program.chmod(0o755)
         browser = playwright.chromium.launch(
             executable_path=program,
             chromium_sandbox=False,
@@ -221,14 +230,8 @@ def launch(program, *arguments):
 
 
 @pytest.fixture(scope="module")
-def chromium(machine, tmp_path_factory):
-    """The browser in the container's network: its localhost is the hub's."""
-    program = tmp_path_factory.mktemp("chromium") / "chromium"
-    program.write_text(
-        f'#!/bin/sh\nexec nsenter --net={machine.namespace} /usr/bin/chromium "$@"\n'
-    )
-    program.chmod(0o755)
-    with launch(program) as browser:
+def chromium(machine):
+    with launch(machine) as browser:
         yield browser
 
 

@@ -380,7 +380,8 @@ class InChromium:
     def page(self):
         names = ",".join(f"MAP {name} {address}" for name, address in ADDRESSES.items())
         arguments = ("--no-proxy-server", f"--host-resolver-rules={names}")
-        with e2e.launch("/usr/bin/chromium", *arguments) as chromium, e2e.opened(chromium) as page:
+        machine = e2e.Machine(SUBMIT_HOST)
+        with e2e.launch(machine, *arguments) as chromium, e2e.opened(chromium) as page:
             yield page
 
     def test_in_chromium(self, page):

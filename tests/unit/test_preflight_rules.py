@@ -451,6 +451,7 @@ REFUSED = [
     ),
     ({"gateway_auth_check_url": "https://a b"}, "gateway_auth_check_url", "http:// or https://"),
     ({"hub_subdomains": True}, "hub_subdomains", "names below one without a dot"),
+    ({"hub_subdomains": "yes"}, "hub_subdomains", "names below one without a dot"),
     ({"gateway_csp_hub": 'img-src "self"'}, "gateway_csp_hub", "holds a quote"),
     ({"hub_group_names": {"urn:x": "a b"}}, "hub_group_names.urn:x", "is no name of a group"),
     ({"hub_group_names": {"urn:x": 1}}, "hub_group_names.urn:x", "is no name of a group"),

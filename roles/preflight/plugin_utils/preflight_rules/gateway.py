@@ -154,9 +154,14 @@ def is_url(value: str, schemes: tuple[str, ...]) -> bool:
         return False
 
 
+def _subdomains(instance: Instance) -> bool:
+    # On the command line a truth is a text.
+    return str(instance.sound("hub_subdomains")).lower() in ("true", "yes", "on", "1")
+
+
 def _check_subdomains(instance: Instance) -> None:
     name = instance.sound("gateway_server_name")
-    if instance.sound("hub_subdomains") is True and isinstance(name, str) and "." not in name:
+    if _subdomains(instance) and isinstance(name, str) and "." not in name:
         instance.report(
             ("hub_subdomains",),
             f"is true, and no certificate covers the names below one without a dot, {name}",
@@ -203,7 +208,7 @@ def _check_acme(instance: Instance) -> None:
             "gateway_acme_url is set, and an ACME server asks at port 80",
             "Use 80, or certificate files",
         )
-    if instance.sound("hub_subdomains") is True:
+    if _subdomains(instance):
         instance.report(
             ("hub_subdomains",),
             "gateway_acme_url is set, and it brings no certificate for *.<gateway_server_name>",

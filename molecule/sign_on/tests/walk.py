@@ -369,7 +369,8 @@ class FollowsTheSession:
 
     @staticmethod
     def end_session(browser):
-        """Sign out at the provider, which tells us; each kind's own."""
+        """Sign out at the provider, which tells us."""
+        # Each kind's own; a kind without one is to fail.
         raise NotImplementedError
 
 
